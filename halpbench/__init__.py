@@ -1,0 +1,1 @@
+"""HALP: high-accuracy low-precision training, and the benchmarks that measure it."""

@@ -1,0 +1,155 @@
+/* Template: axpy, the fused update w <- w - (c x + h). Integer updates go block by block of random
+ * lanes, and within a block group by group of 64 (int8) or 32 (int16) elements. */
+#include "vector.h"
+
+/* ---- int8 ------------------------------------------------------------------------------------*/
+
+/* `coarse` > 0: the products have that many fraction bits less than h and the lanes. */
+HALP_INLINE vi offset_i8(const int16_t *h, const uint16_t *lanes, int coarse)
+{
+    const vi sum = v_add_i16(v_load(h), v_load(lanes));
+    return coarse ? v_sra_i16(sum, coarse) : sum;
+}
+
+HALP_INLINE void group_i8(int8_t *w, const int8_t *x, vi mantissa, int fraction, int coarse,
+                          const int16_t *h, const uint16_t *lanes)
+{
+    for (int k = 0; k < 64; k += V_I8) {
+        const vi x_k = v_opaque(v_load(x + k)); /* one load, not one for each use */
+        const int even = k / 2, odd = even + 32; /* halp_lane_i8 */
+        const vi t_even = v_add_i16(v_mulhrs_i16(v_even_i8(x_k), mantissa),
+                                    offset_i8(h + even, lanes + even, coarse));
+        const vi t_odd = v_add_i16(v_mulhrs_i16(v_odd_i8(x_k), mantissa),
+                                   offset_i8(h + odd, lanes + odd, coarse));
+        /* t >> fraction fits a byte: even ones are left in the low byte, odd ones in the high. */
+        const vi t = v_merge_i8(v_sra_i16(t_even, fraction), v_sra_i16(t_odd, fraction - 8));
+        v_store(w + k, v_max_i8(v_subs_i8(v_load(w + k), t), v_set1_i8(-127)));
+    }
+}
+
+HALP_INLINE void block_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, int coarse,
+                          const int16_t *h, const uint16_t *lanes, const char *next)
+{
+    const vi mantissa = v_set1_i16(c.mantissa);
+    size_t j = 0;
+    for (; j + 64 <= n; j += 64) {
+        HALP_PREFETCH(next + j);
+        group_i8(w + j, x + j, mantissa, c.fraction, coarse, h + j, lanes + j);
+    }
+    if (j < n) {
+        int8_t w_tail[64] = {0}, x_tail[64] = {0};
+        memcpy(w_tail, w + j, n - j);
+        memcpy(x_tail, x + j, n - j);
+        group_i8(w_tail, x_tail, mantissa, c.fraction, coarse, h + j, lanes + j);
+        memcpy(w + j, w_tail, n - j);
+    }
+}
+
+static void HALP_NAME(halp_axpy_i8)(size_t n, int8_t *w, const int8_t *x, double c, halp_h h,
+                                    halp_rng *rng, const void *next)
+{
+    halp_rng_format(rng, 16, h.exponent);
+    const halp_step_i8 step = halp_split_i8(c, h.exponent, halp_rng_uniform(rng));
+    const int coarse = h.exponent - step.fraction;
+    const char *next_row = next ? next : x;
+    const size_t block = HALP_BLOCK_BYTES / 2;
+    for (size_t j = 0; j < n; j += block) {
+        const size_t m = n - j < block ? n - j : block;
+        const int16_t *h_j = h.values ? h.values + j : halp_no_h;
+        const uint16_t *lanes = halp_rng_block(rng);
+        if (step.whole || h.wide)
+            halp_block_i8_scalar(m, w + j, x + j, step, h_j, h.exponent, lanes);
+        else if (coarse)
+            block_i8(m, w + j, x + j, step, coarse, h_j, lanes, next_row + j);
+        else
+            block_i8(m, w + j, x + j, step, 0, h_j, lanes, next_row + j);
+    }
+}
+
+/* ---- int16 -----------------------------------------------------------------------------------*/
+
+HALP_INLINE vi load_x16_i16(const int16_t *x) { return v_load(x); }
+HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
+
+#define DEFINE_AXPY_I16(type, data, fraction_bits)                                                 \
+    HALP_INLINE void group_##type(int16_t *w, const data *x, vi c_and_k, const int16_t *h,         \
+                                  const uint32_t *lanes)                                           \
+    {                                                                                              \
+        for (int k = 0; k < 32; k += V_I16) {                                                      \
+            const vi x_k = load_x16_##type(x + k), h_k = v_load(h + k);                            \
+            const int low = k / 2, high = low + 16; /* halp_lane_i16 */                            \
+            const vi t_low = v_add_i32(v_pairs_low_i16(x_k, h_k, c_and_k), v_load(lanes + low));   \
+            const vi t_high = v_add_i32(v_pairs_high_i16(x_k, h_k, c_and_k), v_load(lanes + high)); \
+            const vi t = v_packs_i32(v_sra_i32(t_low, fraction_bits),                              \
+                                     v_sra_i32(t_high, fraction_bits));                            \
+            v_store(w + k, v_max_i16(v_subs_i16(v_load(w + k), t), v_set1_i16(-32767)));           \
+        }                                                                                          \
+    }                                                                                              \
+    HALP_INLINE void block_##type(size_t n, int16_t *w, const data *x, vi c_and_k,                 \
+                                  const int16_t *h, const uint32_t *lanes, const data *next)       \
+    {                                                                                              \
+        size_t j = 0;                                                                              \
+        for (; j + 32 <= n; j += 32) {                                                             \
+            HALP_PREFETCH(next + j);                                                               \
+            group_##type(w + j, x + j, c_and_k, h + j, lanes + j);                                 \
+        }                                                                                          \
+        if (j < n) {                                                                               \
+            int16_t w_tail[32] = {0};                                                              \
+            data x_tail[32] = {0};                                                                 \
+            memcpy(w_tail, w + j, (n - j) * sizeof *w);                                            \
+            memcpy(x_tail, x + j, (n - j) * sizeof *x);                                            \
+            group_##type(w_tail, x_tail, c_and_k, h + j, lanes + j);                               \
+            memcpy(w + j, w_tail, (n - j) * sizeof *w);                                            \
+        }                                                                                          \
+    }                                                                                              \
+    static void HALP_NAME(halp_axpy_##type)(size_t n, int16_t *w, const data *x, double c,         \
+                                            halp_h h, halp_rng *rng, const void *next)             \
+    {                                                                                              \
+        halp_rng_format(rng, 32, fraction_bits);                                                   \
+        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng));              \
+        const vi c_and_k = v_set1_i32((int32_t)(((uint32_t)step & 0xffff) | (0x10000u << h.exponent))); \
+        const data *next_row = next ? next : x;                                                    \
+        const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
+        for (size_t j = 0; j < n; j += block) {                                                    \
+            const size_t m = n - j < block ? n - j : block;                                        \
+            const int16_t *h_j = h.values ? h.values + j : halp_no_h;                              \
+            const uint32_t *lanes = halp_rng_block(rng);                                           \
+            if (step < -32767 || step > 32767)                                                     \
+                halp_block_##type##_scalar(m, w + j, x + j, step, h_j, h.exponent, lanes);         \
+            else                                                                                   \
+                block_##type(m, w + j, x + j, c_and_k, h_j, lanes, next_row + j);                  \
+        }                                                                                          \
+    }
+
+DEFINE_AXPY_I16(i16, int16_t, HALP_FRACTION_I16)
+DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
+
+/* ---- Floats ----------------------------------------------------------------------------------*/
+
+#define DEFINE_AXPY_FLOAT(type, scalar, vec, v, lanes)                                             \
+    static void HALP_NAME(halp_axpy_##type)(size_t n, scalar *w, const scalar *x, scalar c,        \
+                                            const scalar *h, scalar k, const void *next)           \
+    {                                                                                              \
+        const vec c_v = v##_set1(c), k_v = v##_set1(k);                                            \
+        const scalar *next_row = next ? next : x;                                                  \
+        const size_t line = 64 / sizeof(scalar);                                                   \
+        size_t j = 0;                                                                              \
+        if (h)                                                                                     \
+            for (; j + line <= n; j += line) {                                                     \
+                HALP_PREFETCH(next_row + j);                                                       \
+                for (size_t i = j; i < j + line; i += (lanes)) {                                   \
+                    const vec moved = v##_fnma(c_v, v##_load(x + i), v##_load(w + i));             \
+                    v##_store(w + i, v##_fnma(k_v, v##_load(h + i), moved));                       \
+                }                                                                                  \
+            }                                                                                      \
+        else                                                                                       \
+            for (; j + line <= n; j += line) {                                                     \
+                HALP_PREFETCH(next_row + j);                                                       \
+                for (size_t i = j; i < j + line; i += (lanes))                                     \
+                    v##_store(w + i, v##_fnma(c_v, v##_load(x + i), v##_load(w + i)));             \
+            }                                                                                      \
+        for (; j < n; j++) w[j] -= c * x[j] + (h ? k * h[j] : 0);                                  \
+    }
+
+DEFINE_AXPY_FLOAT(f32, float, vf, vf, V_F32)
+DEFINE_AXPY_FLOAT(f64, double, vd, vd, V_F64)

@@ -1,0 +1,13 @@
+/* The AVX2 backend: the vector templates over its vocabulary. */
+#define HALP_ISA avx2
+#include "simd_avx2.h"
+
+#include "axpy.h"
+#include "backend_table.h"
+#include "dot.h"
+#include "ger.h"
+#include "gradient.h"
+#include "quantize.h"
+
+HALP_DEFINE_GER(avx2)
+HALP_BACKEND_TABLE(avx2, HALP_CPU_AVX2);

@@ -1,0 +1,13 @@
+/* The AVX-512 (F, BW) backend: the vector templates over its vocabulary. */
+#define HALP_ISA avx512
+#include "simd_avx512_madd.h"
+
+#include "axpy.h"
+#include "backend_table.h"
+#include "dot.h"
+#include "ger.h"
+#include "gradient.h"
+#include "quantize.h"
+
+HALP_DEFINE_GER(avx512)
+HALP_BACKEND_TABLE(avx512, HALP_CPU_AVX512);

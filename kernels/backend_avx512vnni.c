@@ -1,0 +1,13 @@
+/* The AVX-512 VNNI backend: the vector templates over its vocabulary. */
+#define HALP_ISA avx512vnni
+#include "simd_avx512_vnni.h"
+
+#include "axpy.h"
+#include "backend_table.h"
+#include "dot.h"
+#include "ger.h"
+#include "gradient.h"
+#include "quantize.h"
+
+HALP_DEFINE_GER(avx512vnni)
+HALP_BACKEND_TABLE(avx512vnni, HALP_CPU_AVX512VNNI);

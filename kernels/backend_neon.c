@@ -1,0 +1,13 @@
+/* The NEON backend: the vector templates over its vocabulary. */
+#define HALP_ISA neon
+#include "simd_neon.h"
+
+#include "axpy.h"
+#include "backend_table.h"
+#include "dot.h"
+#include "ger.h"
+#include "gradient.h"
+#include "quantize.h"
+
+HALP_DEFINE_GER(neon)
+HALP_BACKEND_TABLE(neon, HALP_CPU_NEON);

@@ -1,0 +1,13 @@
+/* The SSE4.1 backend: the vector templates over its vocabulary. */
+#define HALP_ISA sse41
+#include "simd_sse41.h"
+
+#include "axpy.h"
+#include "backend_table.h"
+#include "dot.h"
+#include "ger.h"
+#include "gradient.h"
+#include "quantize.h"
+
+HALP_DEFINE_GER(sse41)
+HALP_BACKEND_TABLE(sse41, HALP_CPU_SSE41);

@@ -1,0 +1,84 @@
+/* The slow half of rounding.h: seeding, advancing and cutting the pool, splitting step sizes. */
+#include "kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+void halp_rng_init(halp_rng *rng, uint64_t seed, halp_rounding rounding)
+{
+    rng->counter = halp_splitmix64(seed);
+    for (int i = 0; i < HALP_POOL_WORDS; i++)
+        rng->pool[i] = halp_rng_draw(rng) | 1; /* xorshift must not start at zero */
+    rng->rounding = rounding;
+    rng->blocks_left = HALP_BLOCKS_PER_POOL;
+    halp_rng_recut(rng, 16, 8);
+}
+
+void halp_rng_recut(halp_rng *rng, int lane_bits, int fraction)
+{
+    rng->lane_bits = lane_bits;
+    rng->lane_fraction = fraction;
+    rng->places = (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES) / ((uint32_t)lane_bits / 8);
+    const uint64_t ones = lane_bits == 16 ? 0x0001000100010001u : 0x0000000100000001u;
+    const uint64_t mask = ones * ((UINT64_C(1) << fraction) - 1);
+    const int drop = lane_bits - fraction;
+    if (rng->rounding == HALP_NEAREST)
+        for (int i = 0; i < HALP_POOL_WORDS; i++) rng->lanes[i] = ones << (fraction - 1);
+    else
+        for (int i = 0; i < HALP_POOL_WORDS; i++) rng->lanes[i] = (rng->pool[i] >> drop) & mask;
+}
+
+void halp_rng_advance(halp_rng *rng)
+{
+    rng->blocks_left = HALP_BLOCKS_PER_POOL;
+    if (rng->rounding == HALP_NEAREST) return;
+    for (int i = 0; i < HALP_POOL_WORDS; i++) {
+        uint64_t s = rng->pool[i];
+        s ^= s << 13;
+        s ^= s >> 7;
+        s ^= s << 17;
+        rng->pool[i] = s;
+    }
+    halp_rng_recut(rng, rng->lane_bits, rng->lane_fraction);
+}
+
+static double largest(size_t n, const double *h)
+{
+    double max = 0.0;
+    for (size_t j = 0; j < n; j++) max = fabs(h[j]) > max ? fabs(h[j]) : max;
+    return max;
+}
+
+static int16_t nearest_i16(double v)
+{
+    return (int16_t)halp_floor(halp_clip(v, 32766.5) + 0.5);
+}
+
+halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out)
+{
+    const double max = largest(n * count, h) * fabs(factor), limit = (1 << 13) - 1;
+    int exponent = 13;
+    while (exponent > 8 && max * (1 << exponent) > limit) exponent--;
+    const double unit = factor * (1 << exponent);
+    const halp_h encoded = {out, exponent, max * (1 << exponent) > limit};
+    for (size_t r = 0; r < count; r++, h += n, out += HALP_PADDED(n)) {
+        memset(out, 0, HALP_PADDED(n) * sizeof *out);
+        for (size_t j = 0; j < n; j++) out[halp_lane_i8(j)] = nearest_i16(h[j] * unit);
+    }
+    return encoded;
+}
+
+halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor, int fraction_bits,
+                         int16_t *out)
+{
+    const double max = largest(n * count, h) * fabs(factor) * (1 << fraction_bits);
+    int exponent = 0;
+    while (exponent < 14 && max > 32767.0 * (1 << exponent)) exponent++;
+    const double unit = factor * (1 << fraction_bits) / (1 << exponent);
+    const halp_h encoded = {out, exponent, 0};
+    for (size_t r = 0; r < count; r++, h += n, out += HALP_PADDED(n)) {
+        memset(out, 0, HALP_PADDED(n) * sizeof *out);
+        for (size_t j = 0; j < n; j++) out[j] = nearest_i16(h[j] * unit);
+    }
+    return encoded;
+}

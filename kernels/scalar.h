@@ -1,0 +1,17 @@
+/* What the vector backends borrow from the scalar one: the rare updates with a large c, and the
+ * exact integer definition itself. */
+#ifndef HALP_SCALAR_H
+#define HALP_SCALAR_H
+
+#include "kernels.h"
+
+/* One block (at most 1 KiB of lanes) of an update whose lanes and step size are given. `h` is the
+ * block's own part, or NULL. */
+void halp_block_i8_scalar(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, const int16_t *h,
+                          int exponent, const uint16_t *lanes);
+void halp_block_i16_scalar(size_t n, int16_t *w, const int16_t *x, int32_t c, const int16_t *h,
+                           int exponent, const uint32_t *lanes);
+void halp_block_i8i16_scalar(size_t n, int16_t *w, const int8_t *x, int32_t c, const int16_t *h,
+                             int exponent, const uint32_t *lanes);
+
+#endif

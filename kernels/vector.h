@@ -1,0 +1,29 @@
+/* What the vector templates share: names, tails, blocks without an h. Include a vocabulary
+ * (simd_<isa>.h) and define HALP_ISA first. */
+#ifndef HALP_VECTOR_H
+#define HALP_VECTOR_H
+
+#include "kernels.h"
+#include "scalar.h"
+
+#include <string.h>
+
+#define HALP_PASTE(a, b) a##_##b
+#define HALP_EXPAND(a, b) HALP_PASTE(a, b)
+#define HALP_NAME(op) HALP_EXPAND(op, HALP_ISA)
+#define HALP_INLINE static inline __attribute__((always_inline))
+
+enum { V_I8 = VBYTES, V_I16 = VBYTES / 2, V_F32 = VBYTES / 4, V_F64 = VBYTES / 8 };
+
+/* The last `bytes` < VBYTES of an array, zeros behind them. */
+HALP_INLINE vi v_load_tail(const void *p, size_t bytes)
+{
+    char whole[VBYTES] = {0};
+    memcpy(whole, p, bytes);
+    return v_load(whole);
+}
+
+/* A block's worth of h for updates that have none. */
+static const int16_t halp_no_h[HALP_BLOCK_BYTES / 2];
+
+#endif

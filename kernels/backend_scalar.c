@@ -170,6 +170,24 @@ DEFINE_QUANTIZE(f64, i8, double, int8_t, 127.0)
 DEFINE_QUANTIZE(f32, i16, float, int16_t, 32767.0)
 DEFINE_QUANTIZE(f32, i8, float, int8_t, 127.0)
 
+#define DEFINE_LOWEST(type, integer)                                                               \
+    static int halp_lowest_##type##_scalar(size_t n, const integer *x)                             \
+    {                                                                                              \
+        int lowest = 0;                                                                            \
+        for (size_t j = 0; j < n; j++) lowest = x[j] < lowest ? x[j] : lowest;                     \
+        return lowest;                                                                             \
+    }
+
+DEFINE_LOWEST(i16, int16_t)
+DEFINE_LOWEST(i8, int8_t)
+
+static int64_t halp_dot_i8_checked_scalar(size_t n, const int8_t *x, const int8_t *y, int *lowest)
+{
+    const int lowest_x = halp_lowest_i8_scalar(n, x), lowest_y = halp_lowest_i8_scalar(n, y);
+    *lowest = lowest_x < lowest_y ? lowest_x : lowest_y;
+    return halp_dot_i8_scalar(n, x, y);
+}
+
 static uint64_t halp_read_scalar(size_t n, const void *bytes)
 {
     uint64_t all = 0, word;

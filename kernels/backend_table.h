@@ -11,6 +11,7 @@
         .dot_i16 = halp_dot_i16_##isa,                                                             \
         .dot_i8i16 = halp_dot_i8i16_##isa,                                                         \
         .dot_i8 = halp_dot_i8_##isa,                                                               \
+        .dot_i8_checked = halp_dot_i8_checked_##isa,                                               \
         .gemv_f64 = halp_gemv_f64_##isa,                                                           \
         .gemv_f32 = halp_gemv_f32_##isa,                                                           \
         .gemv_i16 = halp_gemv_i16_##isa,                                                           \
@@ -42,6 +43,8 @@
         .dequantize_i8_f64 = halp_dequantize_i8_f64_##isa,                                         \
         .dequantize_i16_f32 = halp_dequantize_i16_f32_##isa,                                       \
         .dequantize_i8_f32 = halp_dequantize_i8_f32_##isa,                                         \
+        .lowest_i16 = halp_lowest_i16_##isa,                                                       \
+        .lowest_i8 = halp_lowest_i8_##isa,                                                         \
         .read = halp_read_##isa,                                                                   \
     }
 

@@ -68,6 +68,8 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
  * dot     sum_j x_j y_j. Exact for integers: 32-bit accumulators, emptied into 64 bits every 65,536
  *         elements (int8), 2,048 (int8 x int16) or 65,536 (int16) so that they cannot overflow; the
  *         64-bit sum is exact for every n < 2^33.
+ *         dot_i8_checked also sets `lowest` to the smallest element of x and y, or 0 if none is
+ *         negative; where that is -128 the sum is meaningless.
  * gemv    out_r = dot(x, w_r) for `count` rows w_r, `ld` elements apart.
  * axpy    w <- w - (c x + h).
  *         Floats: w <- w - (c x + k h); a NULL h means 0.
@@ -92,6 +94,7 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
  * quantize    q_j = x_j / scale rounded up with probability equal to its fraction (16 bits of it),
  *         clamped to the symmetric range. Division in double. `nearest`: half rounds up.
  * dequantize  q_j * scale, multiplied in double.
+ * lowest      the smallest element, or 0 if none is negative: finds what is out of range.
  * read    the exclusive-or of `n` bytes: memory bandwidth without arithmetic.
  */
 typedef struct halp_backend {
@@ -103,6 +106,7 @@ typedef struct halp_backend {
     int64_t (*dot_i16)(size_t n, const int16_t *x, const int16_t *y);
     int64_t (*dot_i8i16)(size_t n, const int8_t *x, const int16_t *y);
     int64_t (*dot_i8)(size_t n, const int8_t *x, const int8_t *y);
+    int64_t (*dot_i8_checked)(size_t n, const int8_t *x, const int8_t *y, int *lowest);
 
     void (*gemv_f64)(size_t n, const double *x, const double *w, size_t ld, size_t count,
                      double *out);
@@ -162,6 +166,8 @@ typedef struct halp_backend {
     void (*dequantize_i16_f32)(size_t n, const int16_t *q, double scale, float *x);
     void (*dequantize_i8_f32)(size_t n, const int8_t *q, double scale, float *x);
 
+    int (*lowest_i16)(size_t n, const int16_t *x);
+    int (*lowest_i8)(size_t n, const int8_t *x);
     uint64_t (*read)(size_t n, const void *bytes);
 } halp_backend;
 

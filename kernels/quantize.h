@@ -1,4 +1,4 @@
-/* Template: quantize, dequantize, read. Element by element in plain C, which the compiler
+/* Template: quantize, dequantize, lowest, read. Element by element in plain C, which the compiler
  * vectorizes for each instruction set without changing a bit. */
 #include "vector.h"
 
@@ -33,6 +33,17 @@ DEFINE_QUANTIZE(f64, i16, double, int16_t, 32767.0)
 DEFINE_QUANTIZE(f64, i8, double, int8_t, 127.0)
 DEFINE_QUANTIZE(f32, i16, float, int16_t, 32767.0)
 DEFINE_QUANTIZE(f32, i8, float, int8_t, 127.0)
+
+#define DEFINE_LOWEST(type, integer)                                                               \
+    static int HALP_NAME(halp_lowest_##type)(size_t n, const integer *x)                           \
+    {                                                                                              \
+        integer lowest = 0;                                                                        \
+        for (size_t j = 0; j < n; j++) lowest = x[j] < lowest ? x[j] : lowest;                     \
+        return lowest;                                                                             \
+    }
+
+DEFINE_LOWEST(i16, int16_t)
+DEFINE_LOWEST(i8, int8_t)
 
 static uint64_t HALP_NAME(halp_read)(size_t n, const void *bytes)
 {

@@ -31,6 +31,7 @@ static inline vi v_subs_i16(vi a, vi b) { return _mm256_subs_epi16(a, b); }
 static inline vi v_max_i16(vi a, vi b) { return _mm256_max_epi16(a, b); }
 static inline vi v_sra_i16(vi a, int n) { return _mm256_sra_epi16(a, _mm_cvtsi32_si128(n)); }
 static inline vi v_subs_i8(vi a, vi b) { return _mm256_subs_epi8(a, b); }
+static inline vi v_min_i8(vi a, vi b) { return _mm256_min_epi8(a, b); }
 static inline vi v_max_i8(vi a, vi b) { return _mm256_max_epi8(a, b); }
 static inline vi v_set1_i8(int8_t v) { return _mm256_set1_epi8(v); }
 

@@ -40,6 +40,7 @@ static inline vi v_subs_i16(vi a, vi b) { return FROM16(vqsubq_s16(V16(a), V16(b
 static inline vi v_max_i16(vi a, vi b) { return FROM16(vmaxq_s16(V16(a), V16(b))); }
 static inline vi v_sra_i16(vi a, int n) { return FROM16(vshlq_s16(V16(a), vdupq_n_s16((int16_t)-n))); }
 static inline vi v_subs_i8(vi a, vi b) { return vqsubq_s8(a, b); }
+static inline vi v_min_i8(vi a, vi b) { return vminq_s8(a, b); }
 static inline vi v_max_i8(vi a, vi b) { return vmaxq_s8(a, b); }
 static inline vi v_set1_i8(int8_t v) { return vdupq_n_s8(v); }
 

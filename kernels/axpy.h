@@ -15,7 +15,7 @@ HALP_INLINE void group_i8(int8_t *w, const int8_t *x, vi mantissa, int fraction,
                           const int16_t *h, const uint16_t *lanes)
 {
     for (int k = 0; k < 64; k += V_I8) {
-        const vi x_k = v_opaque(v_load(x + k)); /* one load, not one for each use */
+        const vi x_k = v_opaque(v_load(x + k));  /* one load, not one for each use */
         const int even = k / 2, odd = even + 32; /* halp_lane_i8 */
         const vi t_even = v_add_i16(v_mulhrs_i16(v_even_i8(x_k), mantissa),
                                     offset_i8(h + even, lanes + even, coarse));
@@ -79,9 +79,10 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
             const vi x_k = load_x16_##type(x + k), h_k = v_load(h + k);                            \
             const int low = k / 2, high = low + 16; /* halp_lane_i16 */                            \
             const vi t_low = v_add_i32(v_pairs_low_i16(x_k, h_k, c_and_k), v_load(lanes + low));   \
-            const vi t_high = v_add_i32(v_pairs_high_i16(x_k, h_k, c_and_k), v_load(lanes + high)); \
-            const vi t = v_packs_i32(v_sra_i32(t_low, fraction_bits),                              \
-                                     v_sra_i32(t_high, fraction_bits));                            \
+            const vi t_high =                                                                      \
+                v_add_i32(v_pairs_high_i16(x_k, h_k, c_and_k), v_load(lanes + high));              \
+            const vi t =                                                                           \
+                v_packs_i32(v_sra_i32(t_low, fraction_bits), v_sra_i32(t_high, fraction_bits));    \
             v_store(w + k, v_max_i16(v_subs_i16(v_load(w + k), t), v_set1_i16(-32767)));           \
         }                                                                                          \
     }                                                                                              \
@@ -102,12 +103,13 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
             memcpy(w + j, w_tail, (n - j) * sizeof *w);                                            \
         }                                                                                          \
     }                                                                                              \
-    static void HALP_NAME(halp_axpy_##type)(size_t n, int16_t *w, const data *x, double c,         \
+    static void HALP_NAME(halp_axpy_##type)(size_t n, int16_t * w, const data *x, double c,        \
                                             halp_h h, halp_rng *rng, const void *next)             \
     {                                                                                              \
         halp_rng_format(rng, 32, fraction_bits);                                                   \
         const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng));              \
-        const vi c_and_k = v_set1_i32((int32_t)(((uint32_t)step & 0xffff) | (0x10000u << h.exponent))); \
+        const vi c_and_k =                                                                         \
+            v_set1_i32((int32_t)(((uint32_t)step & 0xffff) | (0x10000u << h.exponent)));           \
         const data *next_row = next ? next : x;                                                    \
         const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
         for (size_t j = 0; j < n; j += block) {                                                    \
@@ -127,7 +129,7 @@ DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
 /* ---- Floats ----------------------------------------------------------------------------------*/
 
 #define DEFINE_AXPY_FLOAT(type, scalar, vec, v, lanes)                                             \
-    static void HALP_NAME(halp_axpy_##type)(size_t n, scalar *w, const scalar *x, scalar c,        \
+    static void HALP_NAME(halp_axpy_##type)(size_t n, scalar * w, const scalar *x, scalar c,       \
                                             const scalar *h, scalar k, const void *next)           \
     {                                                                                              \
         const vec c_v = v##_set1(c), k_v = v##_set1(k);                                            \

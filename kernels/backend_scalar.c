@@ -63,10 +63,7 @@ static int32_t clamp(int64_t v, int32_t low, int32_t high)
     return v < low ? low : v > high ? high : (int32_t)v;
 }
 
-static int32_t sat16(int64_t v)
-{
-    return clamp(v, INT16_MIN, INT16_MAX);
-}
+static int32_t sat16(int64_t v) { return clamp(v, INT16_MIN, INT16_MAX); }
 
 void halp_block_i8_scalar(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, const int16_t *h,
                           int exponent, const uint16_t *lanes)
@@ -130,7 +127,8 @@ HALP_DEFINE_GER(scalar)
         for (size_t r = 0; r < count; r++)                                                         \
             for (size_t j = 0; j < n; j++) {                                                       \
                 weight sum = 0;                                                                    \
-                for (size_t i = 0; i < rows; i++) sum += b[i * count + r] * (weight)x[i * ldx + j]; \
+                for (size_t i = 0; i < rows; i++)                                                  \
+                    sum += b[i * count + r] * (weight)x[i * ldx + j];                              \
                 g[r * ldg + j] += sum;                                                             \
             }                                                                                      \
     }
@@ -191,7 +189,8 @@ static int64_t halp_dot_i8_checked_scalar(size_t n, const int8_t *x, const int8_
 static uint64_t halp_read_scalar(size_t n, const void *bytes)
 {
     uint64_t all = 0, word;
-    for (const char *p = bytes, *end = p + n / sizeof word * sizeof word; p < end; p += sizeof word) {
+    for (const char *p = bytes, *end = p + n / sizeof word * sizeof word; p < end;
+         p += sizeof word) {
         memcpy(&word, p, sizeof word);
         all ^= word;
     }

@@ -37,7 +37,7 @@ const halp_backend *const halp_backends[] = {
 #ifdef HALP_HAVE_NEON
     &halp_backend_neon,
 #endif
-    &halp_backend_scalar,
+    &halp_backend_scalar, /* always there, and always usable */
     NULL,
 };
 

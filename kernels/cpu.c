@@ -42,9 +42,6 @@ uint32_t halp_cpu_features(void)
 
 #else
 
-uint32_t halp_cpu_features(void)
-{
-    return 0;
-}
+uint32_t halp_cpu_features(void) { return 0; }
 
 #endif

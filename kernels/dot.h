@@ -22,7 +22,9 @@ HALP_INLINE int64_t total_i8(const acc_i8 *acc, const int ways)
     return v_sum_i32(sum);
 }
 
-typedef struct { vi sum; } acc_i8i16;
+typedef struct {
+    vi sum;
+} acc_i8i16;
 HALP_INLINE vi load_x_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
 HALP_INLINE acc_i8i16 step_i8i16(acc_i8i16 acc, vi x, vi w)
 {
@@ -37,7 +39,9 @@ HALP_INLINE int64_t total_i8i16(const acc_i8i16 *acc, const int ways)
 
 /* Sums of pairs of int16 products fill 32 bits at once. `low` adds them modulo 2^32, `high` adds
  * their upper halves; together they give the exact sum of up to 2^16 of them. */
-typedef struct { vi low, high; } acc_i16;
+typedef struct {
+    vi low, high;
+} acc_i16;
 HALP_INLINE vi load_x_i16(const int16_t *x) { return v_load(x); }
 HALP_INLINE acc_i16 step_i16(acc_i16 acc, vi x, vi w)
 {
@@ -70,8 +74,8 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
             for (int k = 0; k < ways; k++) {                                                       \
                 const x_vector x_j = load_x_##type(x + j + k * (lanes));                           \
                 for (int r = 0; r < rows; r++)                                                     \
-                    acc[r * ways + k] = step_##type(acc[r * ways + k], x_j,                        \
-                                                    v_load(w + r * ld + j + k * (lanes)));         \
+                    acc[r * ways + k] =                                                            \
+                        step_##type(acc[r * ways + k], x_j, v_load(w + r * ld + j + k * (lanes))); \
             }                                                                                      \
         for (; j + (lanes) <= n; j += (lanes)) {                                                   \
             const x_vector x_j = load_x_##type(x + j);                                             \
@@ -95,8 +99,10 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
         for (size_t j = 0; j < n; j += (chunk)) {                                                  \
             const size_t m = n - j < (chunk) ? n - j : (chunk);                                    \
             size_t r = 0;                                                                          \
-            for (; r + 4 <= count; r += 4) rows_##type(m, x + j, w + r * ld + j, ld, 4, 1, out + r); \
-            for (; r + 2 <= count; r += 2) rows_##type(m, x + j, w + r * ld + j, ld, 2, 2, out + r); \
+            for (; r + 4 <= count; r += 4)                                                         \
+                rows_##type(m, x + j, w + r * ld + j, ld, 4, 1, out + r);                          \
+            for (; r + 2 <= count; r += 2)                                                         \
+                rows_##type(m, x + j, w + r * ld + j, ld, 2, 2, out + r);                          \
             for (; r < count; r++) rows_##type(m, x + j, w + r * ld + j, ld, 1, 4, out + r);       \
         }                                                                                          \
     }                                                                                              \
@@ -163,14 +169,15 @@ static int64_t HALP_NAME(halp_dot_i8_checked)(size_t n, const int8_t *x, const i
             for (int k = 0; k < ways; k++) {                                                       \
                 const vec x_j = v##_load(x + j + k * (lanes));                                     \
                 for (int r = 0; r < rows; r++)                                                     \
-                    acc[r * ways + k] = v##_fma(x_j, v##_load(w + r * ld + j + k * (lanes)),       \
-                                                acc[r * ways + k]);                                \
+                    acc[r * ways + k] =                                                            \
+                        v##_fma(x_j, v##_load(w + r * ld + j + k * (lanes)), acc[r * ways + k]);   \
             }                                                                                      \
         for (; j + (lanes) <= n; j += (lanes))                                                     \
             for (int r = 0; r < rows; r++)                                                         \
                 acc[r * ways] = v##_fma(v##_load(x + j), v##_load(w + r * ld + j), acc[r * ways]); \
         for (int r = 0; r < rows; r++) {                                                           \
-            for (int k = 1; k < ways; k++) acc[r * ways] = v##_add(acc[r * ways], acc[r * ways + k]); \
+            for (int k = 1; k < ways; k++)                                                         \
+                acc[r * ways] = v##_add(acc[r * ways], acc[r * ways + k]);                         \
             scalar partial[lanes], total = 0;                                                      \
             v##_store(partial, acc[r * ways]);                                                     \
             for (int l = 0; l < (lanes); l++) total += partial[l];                                 \

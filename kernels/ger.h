@@ -18,7 +18,7 @@
                                         halp_rng *rng, const void *next)                           \
     {                                                                                              \
         for (size_t r = 0; r < count; r++) {                                                       \
-            const halp_h h_r = {h.values ? h.values + r * ldh : NULL, h.exponent, h.wide};                 \
+            const halp_h h_r = {h.values ? h.values + r * ldh : NULL, h.exponent, h.wide};         \
             halp_axpy_##type##_##isa(n, w + r * ld, x, c[r], h_r, rng, r == 0 ? next : NULL);      \
         }                                                                                          \
     }

@@ -80,7 +80,8 @@ typedef int32_t i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
         for (; j < n; j++)                                                                         \
             for (size_t r = 0; r < count; r++) {                                                   \
                 weight sum = 0;                                                                    \
-                for (size_t i = 0; i < rows; i++) sum += b[i * count + r] * (weight)x[i * ldx + j]; \
+                for (size_t i = 0; i < rows; i++)                                                  \
+                    sum += b[i * count + r] * (weight)x[i * ldx + j];                              \
                 g[r * ldg + j] += sum;                                                             \
             }                                                                                      \
     }
@@ -99,7 +100,8 @@ DEFINE_ACCUMULATE(i8, int8_t, float, f32x8, 8, LOAD_I8, f64x8)
         for (int k = 0; k < ways; k++) acc[k] = v##_zero();                                        \
         for (size_t i = 0; i < rows; i++)                                                          \
             for (int k = 0; k < ways; k++)                                                         \
-                acc[k] = v##_fma(v##_set1(b[i * count]), v##_load(x + i * ldx + k * (lanes)), acc[k]); \
+                acc[k] =                                                                           \
+                    v##_fma(v##_set1(b[i * count]), v##_load(x + i * ldx + k * (lanes)), acc[k]);  \
         for (int k = 0; k < ways; k++) {                                                           \
             scalar sum[lanes];                                                                     \
             v##_store(sum, acc[k]);                                                                \

@@ -176,9 +176,9 @@ typedef struct halp_backend {
 /* Those compiled in, best first; NULL-terminated. The last is "scalar". */
 extern const halp_backend *const halp_backends[];
 
-int halp_usable(const halp_backend *backend);     /* does this CPU have what it needs? */
-const halp_backend *halp_find(const char *name);  /* compiled in under that name, or NULL */
-const halp_backend *halp_best(void);              /* the first usable one */
+int halp_usable(const halp_backend *backend);    /* does this CPU have what it needs? */
+const halp_backend *halp_find(const char *name); /* compiled in under that name, or NULL */
+const halp_backend *halp_best(void);             /* the first usable one */
 
 #ifdef __cplusplus
 }

@@ -49,10 +49,7 @@ static double largest(size_t n, const double *h)
     return max;
 }
 
-static int16_t nearest_i16(double v)
-{
-    return (int16_t)halp_floor(halp_clip(v, 32766.5) + 0.5);
-}
+static int16_t nearest_i16(double v) { return (int16_t)halp_floor(halp_clip(v, 32766.5) + 0.5); }
 
 halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out)
 {

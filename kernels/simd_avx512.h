@@ -17,13 +17,19 @@ static inline vi v_opaque(vi v)
 static inline vi v_zero(void) { return _mm512_setzero_si512(); }
 static inline vi v_set1_i16(int16_t v) { return _mm512_set1_epi16(v); }
 static inline vi v_set1_i32(int32_t v) { return _mm512_set1_epi32(v); }
-static inline vi v_load_widen_i8(const int8_t *p) { return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)p)); }
+static inline vi v_load_widen_i8(const int8_t *p)
+{
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)p));
+}
 static inline vi v_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 
 /* int8 elements as 16-bit lanes scaled by 256: the even ones, the odd ones. */
 static inline vi v_even_i8(vi x) { return _mm512_slli_epi16(x, 8); }
 static inline vi v_odd_i8(vi x) { return _mm512_and_si512(x, _mm512_set1_epi16(-256)); }
-static inline vi v_merge_i8(vi even, vi odd) { return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaau, even, odd); }
+static inline vi v_merge_i8(vi even, vi odd)
+{
+    return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaau, even, odd);
+}
 
 static inline vi v_mulhrs_i16(vi a, vi b) { return _mm512_mulhrs_epi16(a, b); }
 static inline vi v_add_i16(vi a, vi b) { return _mm512_add_epi16(a, b); }
@@ -37,8 +43,14 @@ static inline vi v_set1_i8(int8_t v) { return _mm512_set1_epi8(v); }
 
 /* int16 pairs: a_j u + b_j v in 32-bit lanes, for the low and the high four of each eight; uv holds
  * u and v side by side. */
-static inline vi v_pairs_low_i16(vi a, vi b, vi uv) { return _mm512_madd_epi16(_mm512_unpacklo_epi16(a, b), uv); }
-static inline vi v_pairs_high_i16(vi a, vi b, vi uv) { return _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), uv); }
+static inline vi v_pairs_low_i16(vi a, vi b, vi uv)
+{
+    return _mm512_madd_epi16(_mm512_unpacklo_epi16(a, b), uv);
+}
+static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
+{
+    return _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), uv);
+}
 static inline vi v_packs_i32(vi low, vi high) { return _mm512_packs_epi32(low, high); }
 static inline vi v_madd_i16(vi a, vi b) { return _mm512_madd_epi16(a, b); }
 static inline vi v_add_i32(vi a, vi b) { return _mm512_add_epi32(a, b); }

@@ -2,8 +2,13 @@
 #include "simd_avx512.h"
 
 /* Four products of int8 summed in each 32-bit lane. */
-typedef struct { vi abs; __mmask64 negative; } x_i8;
-typedef struct { vi sum; } acc_i8;
+typedef struct {
+    vi abs;
+    __mmask64 negative;
+} x_i8;
+typedef struct {
+    vi sum;
+} acc_i8;
 static inline x_i8 v_prepare_i8(vi x) { return (x_i8){_mm512_abs_epi8(x), _mm512_movepi8_mask(x)}; }
 static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
 {
@@ -12,4 +17,7 @@ static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
     return (acc_i8){_mm512_add_epi32(acc.sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))};
 }
 static inline vi v_total_i8(acc_i8 acc) { return acc.sum; }
-static inline vi v_dot_i16(vi acc, vi a, vi b) { return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b)); }
+static inline vi v_dot_i16(vi acc, vi a, vi b)
+{
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+}

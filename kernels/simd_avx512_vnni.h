@@ -2,9 +2,16 @@
 #include "simd_avx512.h"
 
 /* vpdpbusd wants one unsigned factor: x + 128. What that adds, 128 y, is summed beside it. */
-typedef struct { vi biased; } x_i8;
-typedef struct { vi sum, excess; } acc_i8;
-static inline x_i8 v_prepare_i8(vi x) { return (x_i8){_mm512_xor_si512(x, _mm512_set1_epi8(-128))}; }
+typedef struct {
+    vi biased;
+} x_i8;
+typedef struct {
+    vi sum, excess;
+} acc_i8;
+static inline x_i8 v_prepare_i8(vi x)
+{
+    return (x_i8){_mm512_xor_si512(x, _mm512_set1_epi8(-128))};
+}
 static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
 {
     return (acc_i8){_mm512_dpbusd_epi32(acc.sum, x.biased, y),

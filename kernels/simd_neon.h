@@ -38,7 +38,10 @@ static inline vi v_mulhrs_i16(vi a, vi b) { return FROM16(vqrdmulhq_s16(V16(a), 
 static inline vi v_add_i16(vi a, vi b) { return FROM16(vaddq_s16(V16(a), V16(b))); }
 static inline vi v_subs_i16(vi a, vi b) { return FROM16(vqsubq_s16(V16(a), V16(b))); }
 static inline vi v_max_i16(vi a, vi b) { return FROM16(vmaxq_s16(V16(a), V16(b))); }
-static inline vi v_sra_i16(vi a, int n) { return FROM16(vshlq_s16(V16(a), vdupq_n_s16((int16_t)-n))); }
+static inline vi v_sra_i16(vi a, int n)
+{
+    return FROM16(vshlq_s16(V16(a), vdupq_n_s16((int16_t)-n)));
+}
 static inline vi v_subs_i8(vi a, vi b) { return vqsubq_s8(a, b); }
 static inline vi v_min_i8(vi a, vi b) { return vminq_s8(a, b); }
 static inline vi v_max_i8(vi a, vi b) { return vmaxq_s8(a, b); }
@@ -71,8 +74,12 @@ static inline vi v_add_i32(vi a, vi b) { return FROM32(vaddq_s32(V32(a), V32(b))
 static inline vi v_sra_i32(vi a, int n) { return FROM32(vshlq_s32(V32(a), vdupq_n_s32(-n))); }
 
 /* Four products of int8 summed in each 32-bit lane. */
-typedef struct { vi x; } x_i8;
-typedef struct { vi sum; } acc_i8;
+typedef struct {
+    vi x;
+} x_i8;
+typedef struct {
+    vi sum;
+} acc_i8;
 static inline x_i8 v_prepare_i8(vi x) { return (x_i8){x}; }
 static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
 {

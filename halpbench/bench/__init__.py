@@ -1,0 +1,1 @@
+"""The benchmark: cases (what), clock (how), machine, records, stats, runner."""

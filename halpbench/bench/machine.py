@@ -1,0 +1,240 @@
+"""The machine and the build: what a reader must know to judge a number. Reads, never changes."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import archspec.cpu
+import psutil
+from threadpoolctl import threadpool_info
+
+from halpbench import kernels
+
+UNKNOWN = "unknown"
+SYS = Path("/sys")
+PACKAGE = Path(__file__).resolve().parents[1]
+
+LIBRARIES = ("halpbench", "numpy", "pandas", "scikit-learn", "scipy", "Cython", "threadpoolctl")
+# As Linux names them.
+X86_FLAGS = ("sse4_1", "avx", "avx2", "fma", "bmi2", "f16c", "avx_vnni", "amx_int8")
+AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512vbmi")
+ARM_FLAGS = ("asimd", "asimddp", "i8mm", "sve")
+
+
+def record(root: Path = SYS) -> dict[str, Any]:
+    """Describe this machine and this build as JSON data; "unknown" is a value.
+
+    Parameters
+    ----------
+    root : Path
+        Where sysfs is mounted; another folder serves tests.
+    """
+    cpu = root / "devices/system/cpu"
+    return {
+        "cpu": _cpu(cpu),
+        "caches": caches(root),
+        "memory_bytes": psutil.virtual_memory().total,
+        "numa_nodes": len(list((root / "devices/system/node").glob("node[0-9]*"))) or UNKNOWN,
+        "system": {
+            "os": platform.system(),
+            "kernel": platform.release(),
+            "libc": " ".join(platform.libc_ver()).strip() or UNKNOWN,
+            "hypervisor": _hypervisor(root),
+            "huge_pages": _selected(_text(root / "kernel/mm/transparent_hugepage/enabled")),
+            "governor": _text(cpu / "cpu0/cpufreq/scaling_governor"),
+            "turbo": _turbo(cpu),
+        },
+        "build": {
+            "kernels": _plain(kernels.build_info()),
+            "backends": list(kernels.backends()),
+            "active": kernels.active(),
+            "code": code_digest(),
+        },
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "blas": [
+            {
+                "name": pool.get("internal_api", UNKNOWN),
+                "version": pool.get("version") or UNKNOWN,
+                "threads": pool.get("num_threads", UNKNOWN),
+                "architecture": pool.get("architecture", UNKNOWN),
+            }
+            for pool in threadpool_info()
+        ],
+        "revision": _revision(),
+        "state": {
+            "load_1min": round(psutil.getloadavg()[0], 2),
+            "memory_available_bytes": psutil.virtual_memory().available,
+        },
+    }
+
+
+def fingerprint(machine: Mapping[str, Any]) -> str:
+    """Digest what must not differ between records that are put side by side.
+
+    The CPU, its caches, the compiler, its flags, the backend in use and the code; not what
+    changes from minute to minute, nor a revision that may have touched only the documentation.
+    """
+    cpu = machine["cpu"]
+    parts = [
+        {name: cpu[name] for name in ("vendor", "model", "family_model_stepping", "isa")},
+        machine["caches"],
+        machine["build"],
+        machine["python"],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def slug(machine: Mapping[str, Any]) -> str:
+    """Name the directory for the results of this kind of CPU."""
+    cpu = machine["cpu"]
+    name = f"{cpu['model']} {cpu['microarchitecture']}".lower()
+    # Trade marks, frequencies and core counts say nothing that the microarchitecture does not.
+    name = re.sub(r"\(r\)|\(tm\)|@.*?ghz|\b\d+-core\b|\bprocessor\b|\bcpu\b", " ", name)
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-") or UNKNOWN
+
+
+def warnings_for(machine: Mapping[str, Any]) -> list[str]:
+    """List what may disturb a measurement on this machine, one sentence each."""
+    found = []
+    system, cpu = machine["system"], machine["cpu"]
+    load = machine["state"]["load_1min"]
+    if load > 0.5:
+        found.append(f"other work is running (load {load}); timings will scatter")
+    if system["governor"] not in ("performance", UNKNOWN):
+        found.append(f"CPU frequency governor is {system['governor']!r}, not 'performance'")
+    if system["turbo"] == "on":
+        found.append("turbo is on: the clock rate depends on temperature and load")
+    if system["hypervisor"] not in ("none", UNKNOWN):
+        found.append("this is a virtual machine: neighbours may disturb it")
+    if isinstance(cpu["usable_cores"], int) and cpu["usable_cores"] < 2:
+        found.append("only one core is usable: the system's own work shares it")
+    if "OPENBLAS_CORETYPE" in os.environ:
+        found.append(f"OPENBLAS_CORETYPE is set to {os.environ['OPENBLAS_CORETYPE']!r}")
+    if "HALPBENCH_ISA" in os.environ:
+        found.append(f"HALPBENCH_ISA forces the backend {os.environ['HALPBENCH_ISA']!r}")
+    return found
+
+
+def caches(root: Path = SYS) -> list[dict[str, Any]]:
+    """List the data caches of the first core, nearest first."""
+    found = []
+    for index in sorted((root / "devices/system/cpu/cpu0/cache").glob("index[0-9]*")):
+        size = re.fullmatch(r"(\d+)([KMG]?)", _text(index / "size"))
+        if size is None or _text(index / "type") not in ("Data", "Unified"):
+            continue
+        found.append(
+            {
+                "level": int(_text(index / "level")),
+                "size_bytes": int(size[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[size[2]],
+                "shared_by": _text(index / "shared_cpu_list"),
+            }
+        )
+    return sorted(found, key=lambda cache: cache["level"])
+
+
+def code_digest(package: Path = PACKAGE) -> str:
+    """Digest the code whose speed is measured: all of the package but `bench`, `report`, cli."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        parts = path.relative_to(package).parts
+        if path.suffix not in (".py", ".so", ".pyd") or parts[0] in ("bench", "report"):
+            continue
+        if parts[0] in ("cli.py", "__main__.py"):
+            continue
+        digest.update("/".join(parts).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cpu(folder: Path) -> dict[str, Any]:
+    host = archspec.cpu.host()
+    info = _cpuinfo()
+    # archspec lists what the microarchitecture should have; the kernel, what this CPU has.
+    flags = (info.get("flags") or info.get("Features") or " ".join(host.features)).split()
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 0))(0)
+    return {
+        "vendor": info.get("vendor_id", host.vendor),
+        "model": archspec.cpu.brand_string() or platform.processor() or UNKNOWN,
+        "family_model_stepping": "/".join(
+            info.get(name, UNKNOWN) for name in ("cpu family", "model", "stepping")
+        ),
+        "microarchitecture": host.name,
+        "isa": [flag for flag in X86_FLAGS + AVX512_FLAGS + ARM_FLAGS if flag in flags],
+        "cores": psutil.cpu_count(logical=False) or UNKNOWN,
+        "threads": psutil.cpu_count() or UNKNOWN,
+        "usable_cores": len(usable) or UNKNOWN,
+        "smt": {"1": "on", "0": "off"}.get(_text(folder / "smt/active"), UNKNOWN),
+    }
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Read what Linux says about the first CPU; empty elsewhere."""
+    first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _hypervisor(root: Path) -> str:
+    info = _cpuinfo()
+    if "flags" not in info:
+        return UNKNOWN
+    if "hypervisor" not in info["flags"].split():
+        return "none"
+    name = _text(root / "class/dmi/id/product_name")
+    return name if name != UNKNOWN else "present, name unknown"
+
+
+def _turbo(cpu: Path) -> str:
+    boost = _text(cpu / "cpufreq/boost")
+    disabled = _text(cpu / "intel_pstate/no_turbo")
+    if boost in "01":
+        return "on" if boost == "1" else "off"
+    return {"0": "on", "1": "off"}.get(disabled, UNKNOWN)
+
+
+def _selected(choices: str) -> str:
+    """Find the setting in force, which sysfs puts in brackets: "always [madvise] never"."""
+    match = re.search(r"\[(\w+)\]", choices)
+    return match[1] if match else UNKNOWN
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip() or UNKNOWN
+    except OSError:
+        return UNKNOWN
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return UNKNOWN
+
+
+def _revision() -> str:
+    """Ask git for the revision of the source tree this runs from, with a mark if changed."""
+    if not (PACKAGE.parent / ".git").exists():
+        return UNKNOWN
+    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return done.stdout.strip() or UNKNOWN
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into JSON data: what JSON has no type for becomes text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

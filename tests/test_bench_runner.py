@@ -1,0 +1,317 @@
+"""The runner with made-up kernels and solvers, whose times are known."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from halpbench.bench import records, runner
+from halpbench.bench.cases import Contender, EpochsCase, KernelCase, Problem
+from halpbench.bench.records import Store
+
+TINY = Problem("tiny", "synthetic-regression", "least-squares", 6, 2, step_size=0.1)
+KERNEL = KernelCase("dot", 100, "avx2", ("f32", "i8"), at_least=3, at_most=3)
+EPOCHS = EpochsCase(
+    TINY,
+    "quantized",
+    (Contender("svrg", "D32fM32f"), Contender("halp", "D8M8", (("mu", 3.0),))),
+    epochs_per_turn=2,
+    at_least=3,
+    at_most=3,
+)
+
+
+class FakeKernels:
+    """Kernels that take 4 ns a call for each element of f32, and 1 ns for any other dtype."""
+
+    def __init__(self):
+        self.used = []
+        self.name = "scalar"
+
+    def active(self):
+        return self.name
+
+    @contextmanager
+    def use(self, name):
+        before, self.name = self.name, name
+        yield
+        self.name = before
+
+    def time_kernel(self, op, dtype, n, repeats, classes=1):
+        self.used.append((self.name, op, dtype, n, repeats))
+        return repeats * n * (4 if dtype == "f32" else 1)
+
+
+class FakeRun:
+    """An epoch of float32 takes 8 us and of any other precision 2 us; |g| falls tenfold."""
+
+    made: ClassVar[list] = []
+    order: ClassVar[list] = []
+
+    def __init__(self, problem, *, precision, **options):
+        self.problem, self.precision, self.options = problem, precision, options
+        self.w = np.ones(2)
+        self.step_bytes = 8 if precision == "D32fM32f" else 2
+        self.data_bytes = 6 * self.step_bytes
+        self.made.append(self)
+
+    def epoch(self):
+        self.order.append(self.precision)
+        self.w *= 0.1
+        seconds = 8e-6 if self.precision == "D32fM32f" else 2e-6
+        return SimpleNamespace(
+            inner_seconds=seconds * 0.75,
+            full_gradient_seconds=seconds * 0.25,
+            seconds=seconds,
+            saturated=0,
+            scale=None,
+        )
+
+    def gradient_norm(self, w):
+        return float(w[0])
+
+
+@dataclass
+class Info:
+    source: str = "made up"
+    sha256: str = "00"
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Replace kernels, solvers, data and the memory of the machine."""
+    state = SimpleNamespace(kernels=FakeKernels(), loads=[], checked=[], found={}, memory=10**12)
+    FakeRun.made, FakeRun.order = [], []
+
+    def load(name, return_info, **options):
+        state.loads.append(name)
+        rng = np.random.default_rng(0)
+        return rng.random((9, 2)), rng.random(9), Info()
+
+    monkeypatch.setattr(runner, "kernels", state.kernels)
+    monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n: state.checked.append(dtype))
+    monkeypatch.setattr(runner, "Run", FakeRun)
+    monkeypatch.setattr(runner.datasets, "load", load)
+    monkeypatch.setattr(runner.datasets, "find", lambda name: state.found.get(name, "here"))
+    monkeypatch.setattr(
+        runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=state.memory)
+    )
+    return state
+
+
+def run(cases, store, **options):
+    """Run cases; return what happened but rounds, as pairs of event and case name."""
+    events = []
+    runner.run(cases, store, "machine", on_event=events.append, **options)
+    return [event for event in events if event.what != "round"]
+
+
+def whats(events):
+    return [event.what for event in events]
+
+
+def test_kernel_record(fakes, tmp_path):
+    record = runner.measure(KERNEL, "machine")
+    assert record.fingerprint == "machine"
+    assert [series.contender for series in record.series] == ["f32", "i8"]
+    for series, ns_per_call in zip(record.series, (400, 100), strict=True):
+        assert series.facts["calls"] * ns_per_call == pytest.approx(runner.SAMPLE_NS, rel=0.01)
+        assert series.samples_ns["calls"] == (series.facts["calls"] * ns_per_call,) * 3
+    # A dot reads two vectors.
+    assert [series.facts["bytes"] for series in record.series] == [800, 200]
+
+
+def test_kernels_run_on_the_backend_of_the_case_which_is_put_back(fakes):
+    runner.measure(KERNEL)
+    assert {used[0] for used in fakes.kernels.used} == {"avx2"}
+    assert fakes.kernels.active() == "scalar"
+
+
+def test_kernels_are_checked_before_they_are_timed(fakes, monkeypatch):
+    runner.measure(KERNEL)
+    assert fakes.checked == ["f32", "i8"]
+    fakes.kernels.used.clear()
+
+    def wrong(op, dtype, n):
+        raise runner.verify.WrongResultError("wrong result of dot i8: got 1, expected 2")
+
+    monkeypatch.setattr(runner.verify, "check", wrong)
+    record = runner.measure(KERNEL)
+    assert record.skipped == "wrong result of dot i8: got 1, expected 2"
+    assert fakes.kernels.used == []
+
+
+def test_epochs_record(fakes):
+    record = runner.measure(EPOCHS)
+    f32, i8 = record.series
+    assert f32.contender == "SVRG D32fM32f"
+    assert f32.samples_ns["epoch"] == (8000,) * 6
+    assert f32.samples_ns["inner"] == (6000,) * 6
+    assert i8.samples_ns["full_gradient"] == (500,) * 6
+    assert i8.facts["gradient_norms"] == pytest.approx([10.0**-k for k in range(7)])
+    assert record.facts["n_samples"] == 6, "no more samples than the problem asks for"
+    assert record.facts["epoch_length"] == 12
+    assert record.facts["source"] == "made up"
+
+
+def test_contenders_take_turns(fakes):
+    runner.measure(EPOCHS)
+    turns = FakeRun.order[::2]
+    assert FakeRun.order[1::2] == turns, "a turn is two epochs"
+    rounds = [turns[0:2], turns[2:4], turns[4:6]]
+    assert rounds[1] == rounds[0][::-1]
+    assert all(sorted(order) == ["D32fM32f", "D8M8"] for order in rounds)
+
+
+def test_contenders_get_the_same_problem_seed_and_length(fakes):
+    runner.measure(EPOCHS)
+    f32, i8 = FakeRun.made
+    assert f32.problem is i8.problem
+    assert i8.options == f32.options | {"algorithm": "halp", "mu": 3.0}
+    assert f32.options["seed"] == 0
+    assert f32.options["epoch_length"] == 12
+
+
+def test_a_diverged_contender_is_recorded(fakes, monkeypatch):
+    epoch = FakeRun.epoch
+
+    def diverging(run):
+        row = epoch(run)
+        run.w[0] = np.inf
+        return row
+
+    def checked_norm(run, w):
+        assert np.isfinite(w).all()
+        return 1.0
+
+    monkeypatch.setattr(FakeRun, "epoch", diverging)
+    monkeypatch.setattr(FakeRun, "gradient_norm", checked_norm)
+    parsed = records.parse(runner.measure(EPOCHS).to_json())
+    assert parsed.series[0].facts["gradient_norms"] == [1.0] + [None] * 6
+
+
+def test_finished_records_are_reused(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    assert whats(run([KERNEL, EPOCHS], store)) == ["start", "done"] * 2
+    kept = store.records()
+    fakes.loads.clear()
+    assert whats(run([KERNEL, EPOCHS], store)) == ["reused"] * 2
+    assert store.records() == kept
+    assert fakes.loads == [], "what is reused is not loaded"
+
+
+def test_fresh_measures_again(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    run([KERNEL], store)
+    assert whats(run([KERNEL], store, fresh=True)) == ["start", "done"]
+    assert len(store.records()) == 2
+
+
+@pytest.mark.parametrize("change", [{"n": 101}, {"at_most": 4}, {"backend": "sse41"}])
+def test_another_case_is_measured(fakes, tmp_path, change):
+    store = Store(tmp_path, "cpu")
+    run([KERNEL], store)
+    assert whats(run([replace(KERNEL, **change)], store)) == ["start", "done"]
+
+
+def test_another_machine_or_build_is_measured(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    run([KERNEL], store)
+    events = []
+    runner.run([KERNEL], store, "another", on_event=events.append)
+    assert events[-1].what == "done"
+
+
+def test_an_interruption_keeps_what_is_finished(fakes, tmp_path, monkeypatch):
+    """Ctrl-C in the second case: the first is on disk, and the next run begins with the second."""
+    store = Store(tmp_path, "cpu")
+    epoch = FakeRun.epoch
+
+    def interrupted(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeRun, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run([KERNEL, EPOCHS], store)
+    assert [record.kind for record in store.records()] == ["kernel"]
+    monkeypatch.setattr(FakeRun, "epoch", epoch)
+    assert whats(run([KERNEL, EPOCHS], store)) == ["reused", "start", "done"]
+
+
+def test_what_does_not_fit_in_memory_is_skipped_and_tried_again(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    fakes.memory = 10
+    events = run([EPOCHS], store)
+    assert whats(events) == ["start", "skipped"]
+    assert "GB of memory" in events[-1].record.skipped
+    assert fakes.loads == []
+    fakes.memory = 10**12
+    assert whats(run([EPOCHS], store)) == ["start", "done"]
+
+
+def test_running_out_of_memory_is_a_reason_to_skip(fakes, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise MemoryError("no 800 MB")
+
+    monkeypatch.setattr(runner.datasets, "load", full)
+    record = runner.measure(EPOCHS)
+    assert record.skipped == "out of memory: no 800 MB"
+    assert record.series == ()
+
+
+def test_a_data_set_that_is_not_there_is_replaced(fakes):
+    fakes.found["rare"] = None
+    rare = replace(TINY, name="rare", dataset="rare", fallback=TINY)
+    assert runner.resolve(replace(EPOCHS, problem=rare)).problem is TINY
+    fakes.found["rare"] = "a folder"
+    assert runner.resolve(replace(EPOCHS, problem=rare)).problem is rare
+
+
+def test_without_a_replacement_the_case_is_skipped(fakes, monkeypatch):
+    def absent(*arguments, **options):
+        raise runner.datasets.DatasetNotFoundError("not on this machine")
+
+    monkeypatch.setattr(runner.datasets, "load", absent)
+    assert runner.measure(EPOCHS).skipped == "not on this machine"
+
+
+def test_one_problem_is_loaded_once(fakes, tmp_path):
+    exact = replace(EPOCHS, data="exact")
+    other = replace(EPOCHS, problem=replace(TINY, name="other", dataset="other"))
+    run([EPOCHS, exact, other], Store(tmp_path, "cpu"))
+    assert fakes.loads == ["synthetic-regression", "other"]
+
+
+def test_no_case_begins_after_the_limit(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    events = run([KERNEL, EPOCHS], store, limit_seconds=0)
+    assert whats(events) == ["left", "left"]
+    assert store.records() == []
+
+
+def test_reused_records_cost_no_time(fakes, tmp_path):
+    store = Store(tmp_path, "cpu")
+    run([KERNEL], store)
+    assert whats(run([KERNEL], store, limit_seconds=0)) == ["reused"]
+
+
+def test_events_count_cases_and_rounds(fakes, tmp_path):
+    events = []
+    runner.run([KERNEL, EPOCHS], Store(tmp_path, "cpu"), "machine", on_event=events.append)
+    assert [(e.index, e.rounds) for e in events if e.what == "round"] == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+    ]
+    assert {e.total for e in events} == {2}
+
+
+def test_the_runner_prints_nothing(fakes, tmp_path, capsys):
+    run([KERNEL, EPOCHS], Store(tmp_path, "cpu"))
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,196 @@
+"""The command line: what it prints, writes and returns."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from halpbench import cli
+from halpbench.bench import cases, machine, runner
+from halpbench.bench.records import Record, Series, Store
+
+HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["report"])
+
+
+@pytest.fixture
+def bench(monkeypatch, tmp_path):
+    """Run `halpbench bench` on two small cases whose samples are made up; returns the exit code."""
+
+    def measure(case, fingerprint="", *rest):
+        series = tuple(
+            Series(dtype, {"calls": (ns, ns)}, {"calls": 1, "bytes": 10})
+            for dtype, ns in (("f32", 40), ("i8", 10))
+        )
+        from dataclasses import asdict
+
+        return Record(case.kind, asdict(case), fingerprint, "2024-01-01", series)
+
+    def suite(name, *, backends, cache_bytes, tables, repeats):
+        return [cases.KernelCase("dot", n, "avx2", ("f32", "i8"), suite=name) for n in (10, 20)]
+
+    monkeypatch.setattr(runner, "measure", measure)
+    monkeypatch.setattr(cases, "suite", suite)
+    return lambda *arguments: cli.main(["bench", "--results", str(tmp_path), *arguments])
+
+
+@pytest.mark.parametrize("command", HELPS, ids=lambda command: " ".join(command) or "none")
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: halpbench" in text
+    assert "show this help message" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["bench", "--suite", "tiny"], "invalid choice: 'tiny'"),
+        (["bench", "--tables", "speed"], "got 'speed'; expected some of kernels, epochs"),
+        (["bench", "--tables", ","], "expected some of kernels"),
+        (["bench", "--repeats", "0"], "got '0'; expected an integer of at least 1"),
+        (["kernels", "--n", "many"], "got 'many'; expected an integer"),
+    ],
+)
+def test_mistakes_in_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_info(capsys):
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert "cpu" in text
+    assert "microarchitecture" in text
+
+
+def test_info_json(capsys):
+    assert cli.main(["info", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["fingerprint"] == machine.fingerprint(content)
+    assert isinstance(content["warnings"], list)
+
+
+def test_datasets(capsys):
+    assert cli.main(["datasets"]) == 0
+    text = capsys.readouterr().out
+    assert "fashion-mnist" in text
+    assert "synthetic-regression" in text
+
+
+def test_datasets_json(capsys):
+    assert cli.main(["datasets", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert {"name", "source", "license"} <= set(content[0])
+
+
+def test_bench_writes_records_and_tables(bench, tmp_path, capsys):
+    assert bench() == 0
+    output = capsys.readouterr()
+    assert "dot, avx2" in output.out
+    assert "4.00" in output.out
+    assert "[2/2] dot, 20 elements, avx2: done" in output.err
+    (folder,) = (tmp_path / "raw").iterdir()
+    assert sorted(os.listdir(folder)) == ["kernel.jsonl", "machine.json"]
+    assert "kernels.md" in os.listdir(tmp_path / "tables" / folder.name)
+
+
+def test_bench_continues(bench, capsys):
+    bench()
+    capsys.readouterr()
+    assert bench() == 0
+    assert capsys.readouterr().err.count(": reused") == 2
+    assert bench("--fresh") == 0
+    assert capsys.readouterr().err.count(": done") == 2
+
+
+def test_bench_json(bench, capsys):
+    assert bench("--json") == 0
+    (kernels,) = json.loads(capsys.readouterr().out)
+    assert kernels["table"] == "kernels"
+    assert kernels["machine"]["build"]["active"]
+
+
+def test_an_interruption_returns_130_and_keeps_records(bench, monkeypatch, tmp_path, capsys):
+    measure = runner.measure
+
+    def interrupted(case, *rest):
+        if case.n == 20:
+            raise KeyboardInterrupt
+        return measure(case, *rest)
+
+    monkeypatch.setattr(runner, "measure", interrupted)
+    assert bench() == 130
+    assert "the same command continues" in capsys.readouterr().err
+    (folder,) = (tmp_path / "raw").iterdir()
+    assert len(Store(tmp_path, folder.name).records()) == 1
+    monkeypatch.setattr(runner, "measure", measure)
+    assert bench() == 0
+    assert capsys.readouterr().err.count(": reused") == 1
+
+
+def test_time_that_runs_out_is_told(bench, monkeypatch, capsys):
+    monkeypatch.setitem(cli.LIMIT_SECONDS, "full", 0.0)
+    assert bench() == 0
+    assert "no time for 2 of 2 cases" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert cli.main(["bench", "--results", str(blocked)]) == 2
+    error = capsys.readouterr().err
+    assert "error:" in error
+    assert str(blocked) in error
+    assert "Traceback" not in error
+
+
+def test_report_makes_the_tables_again(bench, tmp_path, capsys):
+    bench()
+    (folder,) = (tmp_path / "tables").iterdir()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in folder.iterdir():
+        path.unlink()
+    assert cli.main(["report", "--results", str(tmp_path)]) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_report_without_records(tmp_path, capsys):
+    assert cli.main(["report", "--results", str(tmp_path)]) == 2
+    assert "`halpbench bench` makes them" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        cli.main(["--debug", "report", "--results", str(tmp_path)])
+
+
+def test_a_damaged_record_is_a_warning(bench, tmp_path, capsys):
+    bench()
+    (folder,) = (tmp_path / "raw").iterdir()
+    with open(folder / "kernel.jsonl", "a") as file:
+        file.write('{"schema": 1, "ki')
+    capsys.readouterr()
+    assert cli.main(["report", "--results", str(tmp_path)]) == 0
+    assert "line 3 skipped: not JSON" in capsys.readouterr().err
+
+
+def test_the_module_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "halpbench", "report", "--results", "/nonexistent"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("halpbench: error: no raw records below")
+    assert "Traceback" not in done.stderr

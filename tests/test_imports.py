@@ -1,0 +1,99 @@
+"""Which module may import which: one way, from the command line down to the kernels."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "halpbench"
+
+# Each part of the package, and the parts that it may import besides itself. "halpbench" is the
+# package's own __init__.
+ALLOWED = {
+    "memory": set(),
+    "kernels": {"memory"},
+    "fixedpoint": {"kernels"},
+    "problems": {"kernels"},
+    "datasets": set(),
+    "solvers": {"problems", "fixedpoint", "kernels", "memory"},
+    "bench": {"solvers", "problems", "datasets", "kernels"},
+    "report": {"bench"},
+    "cli": {"report", "bench", "datasets", "kernels"},
+    "__main__": {"cli"},
+    "__init__": {"kernels", "fixedpoint", "problems", "datasets", "solvers"},
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path):
+    """The part that a module belongs to; `_kernels` and the like count with their face."""
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imported(path):
+    """Dotted names of all modules of this package that a module imports, at any depth of code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = ["halpbench", *path.relative_to(PACKAGE).parts[:-1]]
+                base = base[: len(base) - node.level + 1]
+                module = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            else:
+                module = node.module
+            # "from halpbench import kernels" names the module last.
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def own(path):
+    names = [name.split(".") for name in imported(path)]
+    return [name[1:] for name in names if name[0] == "halpbench" and len(name) > 1]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    here = part(path)
+    assert here in ALLOWED, f"{path.name}: say in ALLOWED what it may import"
+    targets = {name[0].lstrip("_") for name in own(path) if name[0].lstrip("_") in ALLOWED}
+    assert targets <= ALLOWED[here] | {here}, f"{here} imports {targets - ALLOWED[here] - {here}}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "report").glob("*.py")), ids=lambda p: p.name)
+def test_report_knows_records_and_stats_only(path):
+    names = [name[1] for name in own(path) if name[0] == "bench" and len(name) > 1]
+    assert set(names) <= {"records", "stats"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_matplotlib_is_imported_by_figures_alone_and_late(path):
+    names = {name.split(".")[0] for name in imported(path)}
+    if path == PACKAGE / "report" / "figures.py":
+        top = ast.parse(path.read_text(encoding="utf-8")).body
+        assert not [
+            node
+            for node in top
+            if isinstance(node, ast.Import | ast.ImportFrom) and "matplotlib" in ast.dump(node)
+        ]
+    else:
+        assert "matplotlib" not in names
+
+
+def test_importing_the_package_is_quiet_and_light():
+    """No output, no thread pool limits, none of the benchmark's or the report's libraries."""
+    code = (
+        "import sys, halpbench; "
+        "print([m for m in ('matplotlib', 'rich', 'psutil', 'archspec') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,0 +1,305 @@
+"""Tables from made-up records, whose numbers are known."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from halpbench.bench.records import Record, Series, Store
+from halpbench.report import tables
+
+MACHINE = {
+    "cpu": {"model": "Fast CPU", "microarchitecture": "zen9", "cores": 2},
+    "caches": [{"level": 1, "size_bytes": 32768}],
+    "memory_bytes": 8 * 2**30,
+    "system": {"hypervisor": "none", "governor": "performance", "turbo": "unknown"},
+    "build": {"kernels": {"compiler": "gcc 99"}, "backends": ["avx2", "scalar"], "active": "avx2"},
+    "python": "CPython 3.11",
+    "revision": "abc123",
+}
+
+
+def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
+    """A record of three samples of ten calls each; `ns_by_dtype`: time of a call."""
+    series = tuple(
+        Series(dtype, {"calls": (10 * ns,) * 3}, {"calls": 10, "bytes": 2 * n})
+        for dtype, ns in ns_by_dtype.items()
+    )
+    case = {"op": op, "n": n, "backend": backend, "suite": "full"}
+    case["tables"] = ["kernels", "epochs"] if op == "read" else ["kernels"]
+    fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
+    return Record("kernel", case, **(fields | changes))
+
+
+def epochs_series(contender, epoch_ns, width, norms):
+    """Epochs of 100 steps on 50 samples of 1,000 features: 80 % inner loop, 20 % full gradient."""
+    count = len(norms) - 1
+    # The first epoch takes much longer, as in life.
+    epoch = [epoch_ns * 9] + [epoch_ns] * (count - 1)
+    return Series(
+        contender,
+        {
+            "epoch": tuple(epoch),
+            "inner": tuple(ns * 8 // 10 for ns in epoch),
+            "full_gradient": tuple(ns * 2 // 10 for ns in epoch),
+        },
+        {"step_bytes": 1000 * width, "data_bytes": 50_000 * width, "gradient_norms": norms},
+    )
+
+
+def epochs(series=None, **changes):
+    series = series or (
+        epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.5, 0.05, 0.004]),
+        epochs_series("SVRG D32fM32f", 400_000, 4, [10.0, 0.5, 0.05, 0.005]),
+        epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.6, 0.06, 0.006]),
+    )
+    case = {
+        "problem": {"name": "made-up", "n_classes": 10},
+        "data": "quantized",
+        "tables": ["epochs", "convergence"],
+        "suite": "full",
+    }
+    facts = {
+        "n_samples": 50,
+        "n_features": 1000,
+        "epoch_length": 100,
+        "backend": "avx2",
+        "source": "a generator",
+    }
+    fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
+    return Record("epochs", case, facts=facts, **(fields | changes))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path, "fast-cpu")
+    store.add_machine("f", MACHINE)
+    for record in (
+        kernel("dot", 1000, {"f32": 400, "f64": 800, "i8": 100}),
+        kernel("dot", 1000, {"f32": 4000, "i8": 4000}, backend="scalar"),
+        kernel("read", 10_000, {"i8": 1_000}),
+        kernel("read", 100_000, {"i8": 20_000}),
+        kernel("read", 1_000_000, {"i8": 500_000}),
+        epochs(),
+    ):
+        store.add(record)
+    return store
+
+
+def report(store, name):
+    return next(r for r in tables.build(store) if r.name == name)
+
+
+def row(rows, **wanted):
+    (found,) = [r for r in rows if wanted.items() <= r.items()]
+    return found
+
+
+def test_kernel_numbers(store):
+    rows = report(store, "kernels").data["kernels"]
+    i8 = row(rows, backend="avx2", dtype="i8")
+    assert i8["ns"] == i8["ns_low"] == i8["ns_high"] == 100
+    assert i8["gigabytes_per_second"] == 20  # 2,000 bytes in 100 ns
+    assert i8["ratio_to_f32"] == 4
+    assert row(rows, backend="avx2", dtype="f64")["ratio_to_f32"] == 0.5
+    assert row(rows, backend="scalar", dtype="i8")["ratio_to_f32"] == 1
+
+
+def test_epoch_numbers(store):
+    """The first epoch warms up; steps and rows are counted; the speedup is of paired samples."""
+    rows = report(store, "epochs").data["epochs"]
+    i8 = row(rows, contender="HALP D8M8")
+    assert i8["repetitions"] == 2
+    assert i8["epoch_seconds"] == pytest.approx(1e-4)
+    assert i8["inner_ns_per_step"] == 800
+    assert i8["full_gradient_ns_per_row"] == 400
+    assert i8["inner_gigabytes_per_second"] == pytest.approx(1.25)
+    assert i8["inner_speedup_over_f32"] == 4
+    assert i8["epoch_speedup_over_f64"] == 8
+    assert i8["byte_ratio_to_f32"] == 4
+    assert (i8["first_gradient_norm"], i8["last_gradient_norm"]) == (10.0, 0.006)
+
+
+def test_bandwidth_beside_the_speedup_is_that_of_as_much_memory(store):
+    rows = report(store, "epochs").data["epochs"]
+    # `bytes` of the made-up records is not the array's size, so rates follow from n: 50 KB of
+    # int8 data compare with reading 100 KB in 20,000 ns, 400 KB of float64 with 1 MB in 500,000.
+    i8 = row(rows, contender="HALP D8M8")
+    assert i8["read_gigabytes_per_second"] == pytest.approx(5.0)
+    assert i8["share_of_read"] == pytest.approx(1.25 / 5.0)
+    f64 = row(rows, contender="SVRG D64fM64f")
+    assert f64["read_gigabytes_per_second"] == pytest.approx(2.0)
+
+
+def test_convergence_numbers(store):
+    data = report(store, "convergence").data
+    reached = row(data["reached"], contender="HALP D8M8", gradient_norm=1e-1)
+    assert reached["epoch"] == 2
+    # The first epoch's nine-fold time counts here.
+    assert reached["seconds"] == pytest.approx(10e-4)
+    assert row(data["reached"], contender="HALP D8M8", gradient_norm=1e-5)["seconds"] is None
+    trajectory = [r for r in data["trajectories"] if r["contender"] == "SVRG D64fM64f"]
+    assert [r["epoch"] for r in trajectory] == [0, 1, 2, 3]
+    assert [r["gradient_norm"] for r in trajectory] == [10.0, 0.5, 0.05, 0.004]
+    assert trajectory[0]["seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "marked"), [(0.039, False), (0.041, True), (None, True), (1e-9, False)]
+)
+def test_a_contender_that_lags_behind_is_marked(store, last, marked):
+    series = (
+        epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.004]),
+        epochs_series("HALP D8M8", 100_000, 1, [10.0, last]),
+    )
+    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    found = report(store, "epochs")
+    assert row(found.data["epochs"], contender="HALP D8M8")["behind"] is marked
+    assert ("HALP D8M8 *" in tables.markdown(found)) is marked
+    assert ("no speedup to speak of" in tables.markdown(found)) is marked
+    assert ("diverged" in tables.markdown(found)) is (last is None)
+
+
+def test_markdown_says_where_the_numbers_come_from(store):
+    text = tables.markdown(report(store, "epochs"))
+    for part in (
+        "`halpbench bench --suite full --tables epochs`",
+        "`halpbench report`",
+        "Fast CPU (zen9), 2 cores, caches L1 32 KiB, 8 GiB",
+        "gcc 99",
+        "revision abc123",
+        "2 repetitions",
+        "data: a generator",
+        "made-up (50 x 1,000, 10 classes), quantized data",
+        "| HALP D8M8 | 0.10 | 800 | 400 | 50 KB | 4.00 | 1.25 | 25% |",
+        "| HALP D8M8 | 4.00 | 4.00 | 8.00 | 8.00 | 6.0e-03 |",
+    ):
+        assert part in text, part
+
+
+def test_markdown_rows_have_as_many_cells_as_their_header(store):
+    for found in tables.build(store):
+        for table in found.tables:
+            assert {len(cells) for cells in table.rows} == {len(table.header)}
+            assert "|" not in "".join([*table.header, *(c for cells in table.rows for c in cells)])
+
+
+def test_every_table_fits_the_console(store):
+    """Also with intervals, which are wider than single numbers."""
+    series = tuple(
+        replace(s, samples_ns={k: (9, v[1], v[2] * factor) for k, v in s.samples_ns.items()})
+        for s, factor in zip(epochs().series, (1, 3, 5), strict=True)
+    )
+    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    console = Console(width=tables.CONSOLE_WIDTH, file=io.StringIO(), force_terminal=False)
+    tables.show(tables.build(store), console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= tables.CONSOLE_WIDTH
+    assert "…" not in text, "a cell was cut short"
+    assert "3.20 [2.40-4.00]" in text
+    assert "dot, avx2" in text
+    assert "dot, scalar" not in text, "the console shows the best backend alone"
+
+
+def test_files(store):
+    written = tables.write(store, tables.build(store))
+    assert sorted(path.name for path in written) == [
+        "bandwidth.csv",
+        "convergence.json",
+        "convergence.md",
+        "epochs.csv",
+        "epochs.json",
+        "epochs.md",
+        "kernels.csv",
+        "kernels.json",
+        "kernels.md",
+        "reached.csv",
+        "trajectories.csv",
+    ]
+    content = json.loads((store.tables / "epochs.json").read_text())
+    assert content["schema"] == 1
+    assert content["machine"] == MACHINE
+    assert row(content["data"]["epochs"], contender="HALP D8M8")["inner_speedup_over_f32"] == 4
+    with open(store.tables / "kernels.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert row(lines, backend="avx2", dtype="i8")["ratio_to_f32"] == "4.0"
+
+
+def test_making_tables_again_gives_the_same_files(store):
+    first = {path: path.read_bytes() for path in tables.write(store, tables.build(store))}
+    raw = {path: path.read_bytes() for path in store.raw.iterdir()}
+    assert {p: p.read_bytes() for p in tables.write(store, tables.build(store))} == first
+    assert {path: path.read_bytes() for path in store.raw.iterdir()} == raw
+
+
+def test_the_newest_record_of_a_case_counts(store):
+    store.add(kernel("dot", 1000, {"f32": 400, "i8": 50}, started="2024-03-01T00:00:00"))
+    rows = report(store, "kernels").data["kernels"]
+    assert row(rows, backend="avx2", dtype="i8")["ns"] == 50
+    assert row(rows, backend="scalar", dtype="i8")["ns"] == 4000, "others stay"
+
+
+def test_builds_are_not_mixed(store):
+    """A record of another build, and of another suite, makes a report of its own."""
+    newer = kernel("dot", 7, {"f32": 1, "i8": 1}, started="2025-01-01T00:00:00", fingerprint="g")
+    store.add(newer)
+    kernels = report(store, "kernels")
+    assert {r["n"] for r in kernels.data["kernels"]} == {7}
+    assert kernels.machine == {}
+    assert "Machine: unknown" in tables.markdown(kernels)
+    assert report(store, "epochs").machine == MACHINE
+    smoke = dict(newer.case) | {"suite": "smoke", "n": 8}
+    store.add(replace(newer, case=smoke, started="2026-01-01T00:00:00"))
+    assert {r["n"] for r in report(store, "kernels").data["kernels"]} == {8}
+    assert "--suite smoke" in report(store, "kernels").command
+
+
+def test_skipped_cases_are_named_with_their_reason(store):
+    store.add(epochs(series=None, started="2024-02-01T00:00:00"))
+    skipped = replace(
+        epochs(), series=(), facts={}, skipped="needs 9 GB", started="2025-01-01T00:00:00"
+    )
+    store.add(skipped)
+    found = report(store, "epochs")
+    assert found.notes == ["made-up, quantized data: skipped, needs 9 GB"]
+    assert "needs 9 GB" in tables.markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "foreign"}, "a known kind"),
+        ({"case": {"tables": ["epochs"]}}, "data, problem, suite"),
+        ({"facts": {}}, "backend, epoch_length"),
+        ({"series": ()}, "series"),
+        ({"series": (Series("x", {}, {}),)}, "inner"),
+    ],
+)
+def test_records_that_lack_fields_are_named_and_left_out(store, change, message):
+    store.add(replace(epochs(), started="2030-01-01T00:00:00", **change))
+    with pytest.warns(UserWarning, match=message):
+        found = tables.build(store)
+    assert [r.name for r in found] == ["kernels", "epochs", "convergence"]
+
+
+def test_no_records_make_no_reports(tmp_path):
+    assert tables.build(Store(tmp_path, "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(12_345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.01, "0.01")],
+)
+def test_numbers(value, expected):
+    assert tables._number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.56e-5, "45.6 us"), (0, "0.00 us")],
+)
+def test_seconds(value, expected):
+    assert tables._seconds(value) == expected

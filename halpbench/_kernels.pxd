@@ -1,0 +1,101 @@
+"""The C contract (kernels/kernels.h) as Cython sees it, and the backend in use."""
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
+
+cdef extern from "kernels.h" nogil:
+    ctypedef enum halp_rounding:
+        HALP_STOCHASTIC
+        HALP_NEAREST
+
+    ctypedef struct halp_rng:
+        halp_rounding rounding
+
+    ctypedef struct halp_h:
+        const int16_t *values
+        int exponent
+        int wide
+
+    enum:
+        HALP_FRACTION_I16
+        HALP_FRACTION_I8I16
+
+    size_t HALP_PADDED(size_t n)
+    void halp_rng_init(halp_rng *rng, uint64_t seed, halp_rounding rounding)
+    halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out)
+    halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
+                             int fraction_bits, int16_t *out)
+
+    ctypedef struct halp_backend:
+        const char *name
+        uint32_t required
+
+        double (*dot_f64)(size_t, const double *, const double *) noexcept nogil
+        float (*dot_f32)(size_t, const float *, const float *) noexcept nogil
+        int64_t (*dot_i16)(size_t, const int16_t *, const int16_t *) noexcept nogil
+        int64_t (*dot_i8i16)(size_t, const int8_t *, const int16_t *) noexcept nogil
+        int64_t (*dot_i8)(size_t, const int8_t *, const int8_t *) noexcept nogil
+        int64_t (*dot_i8_checked)(size_t, const int8_t *, const int8_t *, int *) noexcept nogil
+
+        void (*gemv_f64)(size_t, const double *, const double *, size_t, size_t, double *) noexcept nogil
+        void (*gemv_f32)(size_t, const float *, const float *, size_t, size_t, float *) noexcept nogil
+        void (*gemv_i16)(size_t, const int16_t *, const int16_t *, size_t, size_t, int64_t *) noexcept nogil
+        void (*gemv_i8i16)(size_t, const int8_t *, const int16_t *, size_t, size_t, int64_t *) noexcept nogil
+        void (*gemv_i8)(size_t, const int8_t *, const int8_t *, size_t, size_t, int64_t *) noexcept nogil
+        void (*gemv_f64_repro)(size_t, const double *, const double *, size_t, size_t, double *) noexcept nogil
+        void (*gemv_f32_repro)(size_t, const float *, const float *, size_t, size_t, float *) noexcept nogil
+
+        void (*axpy_f64)(size_t, double *, const double *, double, const double *, double,
+                         const void *) noexcept nogil
+        void (*axpy_f32)(size_t, float *, const float *, float, const float *, float, const void *) noexcept nogil
+        void (*axpy_i16)(size_t, int16_t *, const int16_t *, double, halp_h, halp_rng *,
+                         const void *) noexcept nogil
+        void (*axpy_i8i16)(size_t, int16_t *, const int8_t *, double, halp_h, halp_rng *,
+                           const void *) noexcept nogil
+        void (*axpy_i8)(size_t, int8_t *, const int8_t *, double, halp_h, halp_rng *, const void *) noexcept nogil
+
+        void (*ger_f64)(size_t, double *, size_t, size_t, const double *, const double *,
+                        const double *, size_t, double, const void *) noexcept nogil
+        void (*ger_f32)(size_t, float *, size_t, size_t, const float *, const double *,
+                        const float *, size_t, float, const void *) noexcept nogil
+        void (*ger_i16)(size_t, int16_t *, size_t, size_t, const int16_t *, const double *, halp_h,
+                        size_t, halp_rng *, const void *) noexcept nogil
+        void (*ger_i8i16)(size_t, int16_t *, size_t, size_t, const int8_t *, const double *,
+                          halp_h, size_t, halp_rng *, const void *) noexcept nogil
+        void (*ger_i8)(size_t, int8_t *, size_t, size_t, const int8_t *, const double *, halp_h,
+                       size_t, halp_rng *, const void *) noexcept nogil
+
+        void (*accumulate_f64)(size_t, size_t, const double *, size_t, size_t, const double *,
+                               double *, size_t) noexcept nogil
+        void (*accumulate_f32)(size_t, size_t, const float *, size_t, size_t, const float *,
+                               double *, size_t) noexcept nogil
+        void (*accumulate_f64_repro)(size_t, size_t, const double *, size_t, size_t,
+                                     const double *, double *, size_t) noexcept nogil
+        void (*accumulate_f32_repro)(size_t, size_t, const float *, size_t, size_t, const float *,
+                                     double *, size_t) noexcept nogil
+        void (*accumulate_i16)(size_t, size_t, const int16_t *, size_t, size_t, const float *,
+                               double *, size_t) noexcept nogil
+        void (*accumulate_i8)(size_t, size_t, const int8_t *, size_t, size_t, const float *,
+                              double *, size_t) noexcept nogil
+
+        void (*quantize_f64_i16)(size_t, const double *, double, int16_t *, halp_rng *) noexcept nogil
+        void (*quantize_f64_i8)(size_t, const double *, double, int8_t *, halp_rng *) noexcept nogil
+        void (*quantize_f32_i16)(size_t, const float *, double, int16_t *, halp_rng *) noexcept nogil
+        void (*quantize_f32_i8)(size_t, const float *, double, int8_t *, halp_rng *) noexcept nogil
+        void (*dequantize_i16_f64)(size_t, const int16_t *, double, double *) noexcept nogil
+        void (*dequantize_i8_f64)(size_t, const int8_t *, double, double *) noexcept nogil
+        void (*dequantize_i16_f32)(size_t, const int16_t *, double, float *) noexcept nogil
+        void (*dequantize_i8_f32)(size_t, const int8_t *, double, float *) noexcept nogil
+
+        int (*lowest_i16)(size_t, const int16_t *) noexcept nogil
+        int (*lowest_i8)(size_t, const int8_t *) noexcept nogil
+        uint64_t (*read)(size_t, const void *) noexcept nogil
+
+    const halp_backend *const *halp_backends
+    int halp_usable(const halp_backend *backend)
+    const halp_backend *halp_find(const char *name)
+    const halp_backend *halp_best()
+
+cdef const halp_backend *active_backend() noexcept
+
+cdef class Rng:
+    cdef halp_rng state

@@ -1,0 +1,60 @@
+"""Fixed-point arithmetic of the algorithms: what is representable, and how a model is split.
+
+A model vector is ``scale * k`` with integers ``k`` in the symmetric range
+``-(2**(bits-1) - 1) .. 2**(bits-1) - 1`` (De Sa et al. 2018, section 3, whose dom(delta, b) has one
+more negative number).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["bit_centering_scale", "largest_integer", "split_high_low"]
+
+
+def largest_integer(bits: int) -> int:
+    """The largest ``k``: 127 for 8 bits, 32,767 for 16."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def bit_centering_scale(gradient_norm: float, mu: float, bits: int) -> float:
+    """The scale of an epoch of HALP: delta = ||g|| / (mu (2**(bits-1) - 1)).
+
+    For a mu-strongly convex loss the minimizer lies within ``||g|| / mu`` of the centre, so that it
+    is representable (De Sa et al. 2018, section 4, "bit centering").
+    """
+    return gradient_norm / (mu * largest_integer(bits))
+
+
+def split_high_low(w: NDArray[np.float64], out: NDArray[np.int16]) -> float:
+    """Write ``w`` as two int16 vectors, so that integer kernels can multiply it by integer data.
+
+    w is approximated by ``scale * (2**15 high + low)`` to 2**-30 of its largest entry.
+
+    Parameters
+    ----------
+    w : ndarray of shape (C, d)
+    out : ndarray of shape (2 C, >= d)
+        Receives the high parts in rows 0 .. C-1 and the low parts in rows C .. 2C-1.
+
+    Returns
+    -------
+    float
+        The scale.
+    """
+    largest = float(np.abs(w).max(initial=0.0))
+    scale = largest / 2**29 or 1.0
+    k = np.rint(w / scale).astype(np.int64)
+    high = (k + 2**14) >> 15
+    rows, columns = w.shape
+    out[:rows, :columns] = high
+    out[rows:, :columns] = k - (high << 15)
+    return scale
+
+
+def count_saturated(z: NDArray[Any], bits: int) -> int:
+    """How many entries stand at either end of the range."""
+    return int(np.count_nonzero(np.abs(z) == largest_integer(bits)))

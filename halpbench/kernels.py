@@ -1,0 +1,231 @@
+"""The hand-vectorized kernels from Python: dot products, fused updates, quantization.
+
+The functions take NumPy arrays (or anything else with a buffer), check them, and call C on the
+backend in use: the best one that this CPU has, or the one named by ``HALPBENCH_ISA`` or
+:func:`use`. Integer results have the same bits on every backend.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from halpbench import _kernels, memory
+from halpbench._kernels import (
+    BackendError,
+    Rng,
+    active,
+    axpy,
+    backends,
+    build_info,
+    compiled,
+    dot,
+    gemv,
+    ger,
+)
+
+__all__ = [
+    "BackendError",
+    "Rng",
+    "active",
+    "axpy",
+    "backends",
+    "build_info",
+    "compiled",
+    "dequantize",
+    "dot",
+    "gemv",
+    "ger",
+    "quantize",
+    "time_kernel",
+    "use",
+]
+
+INTEGERS = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+
+
+class use:  # noqa: N801 - used as a function, and as a context manager
+    """Choose the backend, for good or for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`backends`.
+
+    Raises
+    ------
+    BackendError
+        A ``ValueError`` that lists the usable ones. The choice is then unchanged.
+
+    Examples
+    --------
+    >>> from halpbench import kernels
+    >>> with kernels.use("scalar"):
+    ...     kernels.active()
+    'scalar'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._before = active()
+        _kernels.select(name)
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _kernels.select(self._before)
+
+
+def quantize(
+    x: ArrayLike,
+    bits: int = 8,
+    scale: float | None = None,
+    rounding: str = "stochastic",
+    rng: int | Rng | None = None,
+) -> tuple[NDArray[Any], float]:
+    """Round ``x / scale`` to integers of the symmetric range.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    bits : {8, 16}
+    scale : float, optional
+        The value of one unit; by default the least that makes nothing saturate,
+        ``max |x| / (2**(bits-1) - 1)`` (1 where ``x`` is all zero).
+    rounding : {"stochastic", "nearest"}
+        Stochastic: ``E q = x / scale`` (De Sa et al. 2018, section 3). Nearest: half rounds up.
+    rng : int or Rng, optional
+        Seed or state of the stochastic rounding.
+
+    Returns
+    -------
+    q : ndarray of int8 or int16, of the shape of ``x``
+    scale : float
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not float32 or float64.
+    ValueError
+        If ``bits`` is neither 8 nor 16, ``scale`` is not finite and positive, or ``x`` has NaN or
+        infinite entries.
+    """
+    x = np.ascontiguousarray(x)
+    if x.dtype not in (np.float32, np.float64):
+        raise TypeError(f"x must be float32 or float64, got {x.dtype}")
+    if bits not in INTEGERS:
+        raise ValueError(f"bits must be 8 or 16, got {bits!r}")
+    largest = max(float(x.max()), -float(x.min())) if x.size else 0.0
+    if not np.isfinite(largest):
+        raise ValueError("x must be finite")
+    if scale is None:
+        scale = largest / (2 ** (bits - 1) - 1) or 1.0
+    scale = _positive(scale)
+    state = rng if isinstance(rng, Rng) else Rng(0 if rounding == "nearest" else rng, rounding)
+    q = np.empty(x.shape, INTEGERS[bits])
+    _kernels.quantize_into(x.reshape(-1), q.reshape(-1), scale, state)
+    return q, scale
+
+
+def dequantize(
+    q: NDArray[Any], scale: float, dtype: DTypeLike = np.float32
+) -> NDArray[np.floating[Any]]:
+    """``q * scale`` as ``dtype``.
+
+    Parameters
+    ----------
+    q : ndarray of int8 or int16, any shape
+    scale : float
+        The value of one unit: finite and positive.
+    dtype : float32 or float64
+
+    Raises
+    ------
+    TypeError
+        For other dtypes.
+    ValueError
+        For other scales.
+    """
+    q = np.ascontiguousarray(q)
+    if q.dtype not in INTEGERS.values():
+        raise TypeError(f"q must be int8 or int16, got {q.dtype}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+    x = np.empty(q.shape, dtype)
+    _kernels.dequantize_into(q.reshape(-1), x.reshape(-1), _positive(scale))
+    return x
+
+
+def _positive(scale: float) -> float:
+    scale = float(scale)
+    if not (np.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be finite and positive, got {scale}")
+    return scale
+
+
+FAMILIES = {  # kernel family -> dtypes of data, model and h
+    "i8": (np.int8, np.int8, np.int16),
+    "i8i16": (np.int8, np.int16, np.int16),
+    "i16": (np.int16, np.int16, np.int16),
+    "f32": (np.float32, np.float32, np.float32),
+    "f64": (np.float64, np.float64, np.float64),
+}
+
+
+def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> int:
+    """Time a kernel by repeating it in C, free of the cost of a Python call.
+
+    Parameters
+    ----------
+    op : {"dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"}
+        ``"read"`` only streams ``n`` bytes: memory bandwidth.
+    dtype : {"i8", "i16", "i8i16", "f32", "f64"}
+        ``"i8i16"`` is int8 data with an int16 model. Quantization is from or to float32.
+    n : int
+        Elements of a vector.
+    repeats : int
+        Calls to make, on the same arrays.
+    classes : int
+        Rows of the model, for ``"gemv"`` and ``"ger"``; at most 64.
+
+    Returns
+    -------
+    int
+        Nanoseconds for all calls.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and sizes below 1.
+    """
+    if dtype not in FAMILIES or (op in ("quantize", "dequantize") and dtype not in ("i8", "i16")):
+        raise ValueError(f"no kernel {op!r} for dtype {dtype!r}; dtypes: {', '.join(FAMILIES)}")
+    if op not in ("dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"):
+        raise ValueError(f"unknown op {op!r}")
+    if n < 1 or repeats < 1 or not 1 <= classes <= 64:
+        raise ValueError(f"n, repeats and classes must be positive, got {n}, {repeats}, {classes}")
+    rows = classes if op in ("gemv", "ger") else 1
+    data, model, constant = FAMILIES[dtype]
+    if op == "read":
+        data = model = np.int8
+    random = np.random.default_rng(0)
+    x = memory.empty((n,), data)
+    w = memory.empty((rows, n), model)
+    h = memory.empty((rows, -(-n // 64) * 64), np.float32 if "quantize" in op else constant)
+    x[...] = random.integers(-100, 101, min(n, 1 << 16)).repeat(-(-n // (1 << 16)))[:n]
+    w[...] = 1
+    h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
+    return int(_kernels.time_calls(op, dtype, x, w, h, repeats))
+
+
+if "HALPBENCH_ISA" in os.environ:
+    use(os.environ["HALPBENCH_ISA"])

@@ -1,0 +1,79 @@
+/* Losses of linear models and their derivatives with respect to the margins, in plain double
+ * arithmetic of one order, so that every CPU computes the same bits (libm does not promise that). */
+#ifndef HALP_LOSSES_H
+#define HALP_LOSSES_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* e^x - 1 for |x| <= 700, to a few units in the last place, also for tiny x: Cody-Waite reduction
+ * and a Taylor polynomial. */
+static inline double halp_expm1(double x)
+{
+    const double shift = 0x1.8p52;
+    const double shifted = x * 0x1.71547652b82fep0 + shift; /* x / ln 2, rounded */
+    const double k = shifted - shift;
+    const double r = (x - k * 0x1.62e42fee00000p-1) - k * 0x1.a39ef35793c76p-33;
+    double p = 1.0 / 6227020800.0;
+    p = p * r + 1.0 / 479001600.0;
+    p = p * r + 1.0 / 39916800.0;
+    p = p * r + 1.0 / 3628800.0;
+    p = p * r + 1.0 / 362880.0;
+    p = p * r + 1.0 / 40320.0;
+    p = p * r + 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    p = (p * r) * r + r;
+    int64_t exponent;
+    memcpy(&exponent, &shifted, sizeof exponent);
+    exponent = (int64_t)((uint64_t)(exponent + 1023) << 52);
+    double power;
+    memcpy(&power, &exponent, sizeof power);
+    return power * p + (power - 1.0);
+}
+
+/* Softmax of `count` margins, in place; returns logsumexp. */
+static inline double halp_softmax(size_t count, double *a)
+{
+    double max = a[0], sum = 0.0;
+    for (size_t c = 1; c < count; c++) max = a[c] > max ? a[c] : max;
+    for (size_t c = 0; c < count; c++) {
+        const double below = a[c] - max;
+        a[c] = halp_expm1(below < -700.0 ? -700.0 : below) + 1.0;
+    }
+    for (size_t c = 0; c < count; c++) sum += a[c];
+    for (size_t c = 0; c < count; c++) a[c] /= sum;
+    return max + log(sum);
+}
+
+/* softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s), s = sum p (e^q - 1). Unlike
+ * the difference of two softmaxes it keeps its relative accuracy as q goes to zero, and it needs p
+ * only. q may be `out`. */
+static inline void halp_softmax_change(size_t count, const double *p, const double *q, double *out)
+{
+    double max = q[0], min = q[0], sum = 0.0;
+    for (size_t c = 1; c < count; c++) {
+        max = q[c] > max ? q[c] : max;
+        min = q[c] < min ? q[c] : min;
+    }
+    if (max < 30.0 && min > -30.0) {
+        for (size_t c = 0; c < count; c++) out[c] = halp_expm1(q[c]);
+        for (size_t c = 0; c < count; c++) sum += p[c] * out[c];
+        const double normalizer = 1.0 / (1.0 + sum);
+        for (size_t c = 0; c < count; c++) out[c] = p[c] * (out[c] - sum) * normalizer;
+        return;
+    }
+    for (size_t c = 0; c < count; c++) {
+        const double below = q[c] - max;
+        out[c] = halp_expm1(below < -700.0 ? -700.0 : below) + 1.0;
+        sum += p[c] * out[c];
+    }
+    for (size_t c = 0; c < count; c++) out[c] = sum > 0.0 ? p[c] * out[c] / sum - p[c] : NAN;
+}
+
+#endif

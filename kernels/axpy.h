@@ -27,6 +27,17 @@ HALP_INLINE void group_i8(int8_t *w, const int8_t *x, vi mantissa, int fraction,
     }
 }
 
+/* Fewer than 64 elements. */
+HALP_COLD void tail_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, int coarse,
+                       const int16_t *h, const uint16_t *lanes)
+{
+    int8_t w_tail[64] = {0}, x_tail[64] = {0};
+    memcpy(w_tail, w, n);
+    memcpy(x_tail, x, n);
+    group_i8(w_tail, x_tail, v_set1_i16(c.mantissa), c.fraction, coarse, h, lanes);
+    memcpy(w, w_tail, n);
+}
+
 HALP_INLINE void block_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, int coarse,
                           const int16_t *h, const uint16_t *lanes, const char *next)
 {
@@ -36,27 +47,23 @@ HALP_INLINE void block_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, 
         HALP_PREFETCH(next + j);
         group_i8(w + j, x + j, mantissa, c.fraction, coarse, h + j, lanes + j);
     }
-    if (j < n) {
-        int8_t w_tail[64] = {0}, x_tail[64] = {0};
-        memcpy(w_tail, w + j, n - j);
-        memcpy(x_tail, x + j, n - j);
-        group_i8(w_tail, x_tail, mantissa, c.fraction, coarse, h + j, lanes + j);
-        memcpy(w + j, w_tail, n - j);
-    }
+    if (j < n) tail_i8(n - j, w + j, x + j, c, coarse, h + j, lanes + j);
 }
 
 static void HALP_NAME(halp_axpy_i8)(size_t n, int8_t *w, const int8_t *x, double c, halp_h h,
                                     halp_rng *rng, const void *next)
 {
     halp_rng_format(rng, 16, h.exponent);
-    const halp_step_i8 step = halp_split_i8(c, h.exponent, halp_rng_uniform(rng));
+    uint64_t draw = halp_rng_draw(rng);
+    const halp_step_i8 step = halp_split_i8(c, h.exponent, halp_rng_uniform(rng, draw));
     const int coarse = h.exponent - step.fraction;
     const char *next_row = next ? next : x;
     const size_t block = HALP_BLOCK_BYTES / 2;
     for (size_t j = 0; j < n; j += block) {
+        if (j > 0) draw = halp_rng_draw(rng);
         const size_t m = n - j < block ? n - j : block;
         const int16_t *h_j = h.values ? h.values + j : halp_no_h;
-        const uint16_t *lanes = halp_rng_block(rng);
+        const uint16_t *lanes = halp_rng_block(rng, draw);
         if (step.whole || h.wide)
             halp_block_i8_scalar(m, w + j, x + j, step, h_j, h.exponent, lanes);
         else if (coarse)
@@ -86,6 +93,16 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
             v_store(w + k, v_max_i16(v_subs_i16(v_load(w + k), t), v_set1_i16(-32767)));           \
         }                                                                                          \
     }                                                                                              \
+    HALP_COLD void tail_##type(size_t n, int16_t *w, const data *x, vi c_and_k, const int16_t *h,  \
+                               const uint32_t *lanes)                                              \
+    {                                                                                              \
+        int16_t w_tail[32] = {0};                                                                  \
+        data x_tail[32] = {0};                                                                     \
+        memcpy(w_tail, w, n * sizeof *w);                                                          \
+        memcpy(x_tail, x, n * sizeof *x);                                                          \
+        group_##type(w_tail, x_tail, c_and_k, h, lanes);                                           \
+        memcpy(w, w_tail, n * sizeof *w);                                                          \
+    }                                                                                              \
     HALP_INLINE void block_##type(size_t n, int16_t *w, const data *x, vi c_and_k,                 \
                                   const int16_t *h, const uint32_t *lanes, const data *next)       \
     {                                                                                              \
@@ -94,28 +111,23 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
             HALP_PREFETCH(next + j);                                                               \
             group_##type(w + j, x + j, c_and_k, h + j, lanes + j);                                 \
         }                                                                                          \
-        if (j < n) {                                                                               \
-            int16_t w_tail[32] = {0};                                                              \
-            data x_tail[32] = {0};                                                                 \
-            memcpy(w_tail, w + j, (n - j) * sizeof *w);                                            \
-            memcpy(x_tail, x + j, (n - j) * sizeof *x);                                            \
-            group_##type(w_tail, x_tail, c_and_k, h + j, lanes + j);                               \
-            memcpy(w + j, w_tail, (n - j) * sizeof *w);                                            \
-        }                                                                                          \
+        if (j < n) tail_##type(n - j, w + j, x + j, c_and_k, h + j, lanes + j);                    \
     }                                                                                              \
     static void HALP_NAME(halp_axpy_##type)(size_t n, int16_t * w, const data *x, double c,        \
                                             halp_h h, halp_rng *rng, const void *next)             \
     {                                                                                              \
         halp_rng_format(rng, 32, fraction_bits);                                                   \
-        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng));              \
+        uint64_t draw = halp_rng_draw(rng);                                                        \
+        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng, draw));        \
         const vi c_and_k =                                                                         \
             v_set1_i32((int32_t)(((uint32_t)step & 0xffff) | (0x10000u << h.exponent)));           \
         const data *next_row = next ? next : x;                                                    \
         const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
         for (size_t j = 0; j < n; j += block) {                                                    \
+            if (j > 0) draw = halp_rng_draw(rng);                                                  \
             const size_t m = n - j < block ? n - j : block;                                        \
             const int16_t *h_j = h.values ? h.values + j : halp_no_h;                              \
-            const uint32_t *lanes = halp_rng_block(rng);                                           \
+            const uint32_t *lanes = halp_rng_block(rng, draw);                                     \
             if (step < -32767 || step > 32767)                                                     \
                 halp_block_##type##_scalar(m, w + j, x + j, step, h_j, h.exponent, lanes);         \
             else                                                                                   \

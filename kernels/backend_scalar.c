@@ -82,11 +82,14 @@ static void halp_axpy_i8_scalar(size_t n, int8_t *w, const int8_t *x, double c, 
 {
     (void)next;
     halp_rng_format(rng, 16, h.exponent);
-    const halp_step_i8 step = halp_split_i8(c, h.exponent, halp_rng_uniform(rng));
+    uint64_t draw = halp_rng_draw(rng);
+    const halp_step_i8 step = halp_split_i8(c, h.exponent, halp_rng_uniform(rng, draw));
     const size_t block = HALP_BLOCK_BYTES / 2;
-    for (size_t j = 0; j < n; j += block)
+    for (size_t j = 0; j < n; j += block) {
+        if (j > 0) draw = halp_rng_draw(rng);
         halp_block_i8_scalar(n - j < block ? n - j : block, w + j, x + j, step,
-                             h.values ? h.values + j : NULL, h.exponent, halp_rng_block(rng));
+                             h.values ? h.values + j : NULL, h.exponent, halp_rng_block(rng, draw));
+    }
 }
 
 #define DEFINE_AXPY_I16(type, data, fraction_bits)                                                 \
@@ -104,12 +107,15 @@ static void halp_axpy_i8_scalar(size_t n, int8_t *w, const int8_t *x, double c, 
     {                                                                                              \
         (void)next;                                                                                \
         halp_rng_format(rng, 32, fraction_bits);                                                   \
-        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng));              \
+        uint64_t draw = halp_rng_draw(rng);                                                        \
+        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng, draw));        \
         const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
-        for (size_t j = 0; j < n; j += block)                                                      \
+        for (size_t j = 0; j < n; j += block) {                                                    \
+            if (j > 0) draw = halp_rng_draw(rng);                                                  \
             halp_block_##type##_scalar(n - j < block ? n - j : block, w + j, x + j, step,          \
                                        h.values ? h.values + j : NULL, h.exponent,                 \
-                                       halp_rng_block(rng));                                       \
+                                       halp_rng_block(rng, draw));                                 \
+        }                                                                                          \
     }
 
 DEFINE_AXPY_I16(i16, int16_t, HALP_FRACTION_I16)
@@ -150,7 +156,7 @@ DEFINE_ACCUMULATE(i8, int8_t, float)
         const size_t block = HALP_BLOCK_BYTES / 2;                                                 \
         const uint16_t *lanes = NULL;                                                              \
         for (size_t j = 0; j < n; j++) {                                                           \
-            if (j % block == 0) lanes = halp_rng_block(rng);                                       \
+            if (j % block == 0) lanes = halp_rng_block(rng, halp_rng_draw(rng));                   \
             const double y = fmax(fmin((double)x[j] / scale, limit), -(limit));                    \
             const double low = floor(y);                                                           \
             const int32_t fraction = (int32_t)rint((y - low) * 65536.0);                           \

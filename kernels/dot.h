@@ -4,13 +4,11 @@
 
 /* ---- Integers: 32-bit lanes that are emptied before they can overflow ------------------------*/
 
+/* Sum of the lanes, also where it does not fit 32 bits. */
 HALP_INLINE int64_t v_sum_i32(vi v)
 {
-    int32_t lanes[VBYTES / 4];
-    v_store(lanes, v);
-    int64_t total = 0;
-    for (int l = 0; l < VBYTES / 4; l++) total += lanes[l];
-    return total;
+    const vi high = v_sra_i32(v, 16);
+    return (int64_t)v_hsum_i32(high) * 65536 + v_hsum_i32(v_low_i32(v));
 }
 
 HALP_INLINE x_i8 load_x_i8(const int8_t *x) { return v_prepare_i8(v_load(x)); }
@@ -19,7 +17,7 @@ HALP_INLINE int64_t total_i8(const acc_i8 *acc, const int ways)
 {
     vi sum = v_total_i8(acc[0]);
     for (int k = 1; k < ways; k++) sum = v_add_i32(sum, v_total_i8(acc[k]));
-    return v_sum_i32(sum);
+    return v_hsum_i32(sum);
 }
 
 typedef struct {
@@ -65,7 +63,7 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
 /* `rows` rows of w with `ways` accumulators each; n is at most one chunk. */
 #define DEFINE_DOT_INT(type, data, model, x_vector, lanes, chunk)                                  \
     HALP_INLINE void rows_##type(size_t n, const data *x, const model *w, size_t ld,               \
-                                 const int rows, const int ways, int64_t *out)                     \
+                                 const int rows, const int ways, int more, int64_t *out)           \
     {                                                                                              \
         acc_##type acc[4];                                                                         \
         memset(acc, 0, sizeof acc);                                                                \
@@ -90,27 +88,30 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
                 acc[r * ways] = step_##type(acc[r * ways], x_j,                                    \
                                             v_load_tail(w + r * ld + j, (n - j) * sizeof *w));     \
         }                                                                                          \
-        for (int r = 0; r < rows; r++) out[r] += total_##type(acc + r * ways, ways);               \
+        for (int r = 0; r < rows; r++)                                                             \
+            out[r] = (more ? out[r] : 0) + total_##type(acc + r * ways, ways);                     \
     }                                                                                              \
     static void HALP_NAME(halp_gemv_##type)(size_t n, const data *x, const model *w, size_t ld,    \
                                             size_t count, int64_t *out)                            \
     {                                                                                              \
-        memset(out, 0, count * sizeof *out);                                                       \
-        for (size_t j = 0; j < n; j += (chunk)) {                                                  \
+        size_t j = 0;                                                                              \
+        do {                                                                                       \
             const size_t m = n - j < (chunk) ? n - j : (chunk);                                    \
+            const model *w_j = w + j;                                                              \
             size_t r = 0;                                                                          \
             for (; r + 4 <= count; r += 4)                                                         \
-                rows_##type(m, x + j, w + r * ld + j, ld, 4, 1, out + r);                          \
+                rows_##type(m, x + j, w_j + r * ld, ld, 4, 1, j > 0, out + r);                     \
             for (; r + 2 <= count; r += 2)                                                         \
-                rows_##type(m, x + j, w + r * ld + j, ld, 2, 2, out + r);                          \
-            for (; r < count; r++) rows_##type(m, x + j, w + r * ld + j, ld, 1, 4, out + r);       \
-        }                                                                                          \
+                rows_##type(m, x + j, w_j + r * ld, ld, 2, 2, j > 0, out + r);                     \
+            for (; r < count; r++) rows_##type(m, x + j, w_j + r * ld, ld, 1, 4, j > 0, out + r);  \
+            j += m;                                                                                \
+        } while (j < n);                                                                           \
     }                                                                                              \
     static int64_t HALP_NAME(halp_dot_##type)(size_t n, const data *x, const model *y)             \
     {                                                                                              \
         int64_t total = 0;                                                                         \
         for (size_t j = 0; j < n; j += (chunk))                                                    \
-            rows_##type(n - j < (chunk) ? n - j : (chunk), x + j, y + j, 0, 1, 4, &total);         \
+            rows_##type(n - j < (chunk) ? n - j : (chunk), x + j, y + j, 0, 1, 4, 1, &total);      \
         return total;                                                                              \
     }
 

@@ -1,12 +1,12 @@
 /* Template: the parts of a full-gradient pass. The variants named _repro, and those on integer
- * data, multiply and add separately and in an order of their own, so that every backend gives the
- * same bits; the compiler maps their 32-byte vectors to whatever registers there are. */
+ * data, multiply and add separately and in one order, so that every backend gives the same bits. */
 #include "vector.h"
 
 typedef float f32x8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double f64x4 __attribute__((vector_size(32), aligned(8), may_alias));
 
-/* 128 bytes' worth of partial sums, folded in halves. */
+/* 128 bytes' worth of partial sums, folded in halves; the compiler maps the 32-byte vectors to
+ * whatever registers there are. */
 #define DEFINE_GEMV_REPRO(type, scalar, vec, lanes)                                                \
     HALP_INLINE void repro_rows_##type(size_t n, const scalar *x, const scalar *w, size_t ld,      \
                                        const int rows, scalar *out)                                \
@@ -42,41 +42,49 @@ DEFINE_GEMV_REPRO(f64, double, f64x4, 4)
 
 /* ---- accumulate ------------------------------------------------------------------------------*/
 
-typedef double f64x8 __attribute__((vector_size(64), aligned(8), may_alias));
-typedef int8_t i8x8 __attribute__((vector_size(8), aligned(1), may_alias));
-typedef int16_t i16x8 __attribute__((vector_size(16), aligned(2), may_alias));
-typedef int32_t i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
-
-#define LOAD_F32(x) (*(const f32x8 *)(x))
-#define LOAD_F64(x) (*(const f64x4 *)(x))
-#define LOAD_I16(x)                                                                                \
-    __builtin_convertvector(__builtin_convertvector(*(const i16x8 *)(x), i32x8), f32x8)
-#define LOAD_I8(x)                                                                                 \
-    __builtin_convertvector(__builtin_convertvector(*(const i8x8 *)(x), i32x8), f32x8)
-
-/* Four vectors of columns at a time, over all rows of the block; then one flush into g. */
-#define DEFINE_ACCUMULATE(name, data, weight, vec, lanes, load, wide)                              \
-    HALP_INLINE void columns_##name(size_t rows, const data *x, size_t ldx, size_t count,          \
-                                    const weight *b, double *g, const int ways)                    \
+/* `ways` vectors of columns and `outputs` outputs at a time, over all rows of the block; then one
+ * flush into g. */
+#define DEFINE_ACCUMULATE(name, data, weight, vec, v, lanes, load, muladd)                         \
+    HALP_INLINE void tile_##name(size_t rows, const data *x, size_t ldx, size_t count,             \
+                                 const weight *b, double *g, size_t ldg, const int ways,           \
+                                 const int outputs)                                                \
     {                                                                                              \
-        vec acc[4] = {0};                                                                          \
-        for (size_t i = 0; i < rows; i++)                                                          \
-            for (int k = 0; k < ways; k++)                                                         \
-                acc[k] += b[i * count] * load(x + i * ldx + k * (lanes));                          \
-        for (int k = 0; k < ways; k++)                                                             \
-            *(wide *)(g + k * (lanes)) += __builtin_convertvector(acc[k], wide);                   \
+        vec acc[12];                                                                               \
+        for (int a = 0; a < 12; a++) acc[a] = v##_zero();                                          \
+        for (size_t i = 0; i < rows; i++, x += ldx, b += count)                                    \
+            for (int k = 0; k < ways; k++) {                                                       \
+                const vec x_k = load(x + k * (lanes));                                             \
+                for (int r = 0; r < outputs; r++)                                                  \
+                    acc[r * ways + k] = muladd(v##_set1(b[r]), x_k, acc[r * ways + k]);            \
+            }                                                                                      \
+        for (int r = 0; r < outputs; r++)                                                          \
+            for (int k = 0; k < ways; k++) {                                                       \
+                weight sum[lanes];                                                                 \
+                v##_store(sum, acc[r * ways + k]);                                                 \
+                for (int l = 0; l < (lanes); l++) g[r * ldg + k * (lanes) + l] += sum[l];          \
+            }                                                                                      \
+    }                                                                                              \
+    HALP_INLINE void columns_##name(size_t rows, const data *x, size_t ldx, size_t count,          \
+                                    const weight *b, double *g, size_t ldg, const int ways,        \
+                                    const int outputs)                                             \
+    {                                                                                              \
+        size_t r = 0;                                                                              \
+        for (; r + outputs <= count; r += outputs)                                                 \
+            tile_##name(rows, x, ldx, count, b + r, g + r * ldg, ldg, ways, outputs);              \
+        for (; r < count; r++) tile_##name(rows, x, ldx, count, b + r, g + r * ldg, ldg, ways, 1); \
     }                                                                                              \
     static void HALP_NAME(halp_accumulate_##name)(size_t rows, size_t n, const data *x,            \
                                                   size_t ldx, size_t count, const weight *b,       \
                                                   double *g, size_t ldg)                           \
     {                                                                                              \
         size_t j = 0;                                                                              \
+        if (count == 1)                                                                            \
+            for (; j + 8 * (lanes) <= n; j += 8 * (lanes))                                         \
+                tile_##name(rows, x + j, ldx, 1, b, g + j, ldg, 8, 1);                             \
         for (; j + 4 * (lanes) <= n; j += 4 * (lanes))                                             \
-            for (size_t r = 0; r < count; r++)                                                     \
-                columns_##name(rows, x + j, ldx, count, b + r, g + r * ldg + j, 4);                \
+            columns_##name(rows, x + j, ldx, count, b, g + j, ldg, 4, 3);                          \
         for (; j + (lanes) <= n; j += (lanes))                                                     \
-            for (size_t r = 0; r < count; r++)                                                     \
-                columns_##name(rows, x + j, ldx, count, b + r, g + r * ldg + j, 1);                \
+            columns_##name(rows, x + j, ldx, count, b, g + j, ldg, 1, 5);                          \
         for (; j < n; j++)                                                                         \
             for (size_t r = 0; r < count; r++) {                                                   \
                 weight sum = 0;                                                                    \
@@ -86,46 +94,9 @@ typedef int32_t i32x8 __attribute__((vector_size(32), aligned(4), may_alias));
             }                                                                                      \
     }
 
-DEFINE_ACCUMULATE(f64_repro, double, double, f64x4, 4, LOAD_F64, f64x4)
-DEFINE_ACCUMULATE(f32_repro, float, float, f32x8, 8, LOAD_F32, f64x8)
-DEFINE_ACCUMULATE(i16, int16_t, float, f32x8, 8, LOAD_I16, f64x8)
-DEFINE_ACCUMULATE(i8, int8_t, float, f32x8, 8, LOAD_I8, f64x8)
-
-/* The floating-point baselines take fused multiply-adds where there are any. */
-#define DEFINE_ACCUMULATE_FUSED(type, scalar, vec, v, lanes)                                       \
-    HALP_INLINE void fused_columns_##type(size_t rows, const scalar *x, size_t ldx, size_t count,  \
-                                          const scalar *b, double *g, const int ways)              \
-    {                                                                                              \
-        vec acc[4];                                                                                \
-        for (int k = 0; k < ways; k++) acc[k] = v##_zero();                                        \
-        for (size_t i = 0; i < rows; i++)                                                          \
-            for (int k = 0; k < ways; k++)                                                         \
-                acc[k] =                                                                           \
-                    v##_fma(v##_set1(b[i * count]), v##_load(x + i * ldx + k * (lanes)), acc[k]);  \
-        for (int k = 0; k < ways; k++) {                                                           \
-            scalar sum[lanes];                                                                     \
-            v##_store(sum, acc[k]);                                                                \
-            for (int l = 0; l < (lanes); l++) g[k * (lanes) + l] += sum[l];                        \
-        }                                                                                          \
-    }                                                                                              \
-    static void HALP_NAME(halp_accumulate_##type)(size_t rows, size_t n, const scalar *x,          \
-                                                  size_t ldx, size_t count, const scalar *b,       \
-                                                  double *g, size_t ldg)                           \
-    {                                                                                              \
-        size_t j = 0;                                                                              \
-        for (; j + 4 * (lanes) <= n; j += 4 * (lanes))                                             \
-            for (size_t r = 0; r < count; r++)                                                     \
-                fused_columns_##type(rows, x + j, ldx, count, b + r, g + r * ldg + j, 4);          \
-        for (; j + (lanes) <= n; j += (lanes))                                                     \
-            for (size_t r = 0; r < count; r++)                                                     \
-                fused_columns_##type(rows, x + j, ldx, count, b + r, g + r * ldg + j, 1);          \
-        for (; j < n; j++)                                                                         \
-            for (size_t r = 0; r < count; r++) {                                                   \
-                scalar sum = 0;                                                                    \
-                for (size_t i = 0; i < rows; i++) sum += b[i * count + r] * x[i * ldx + j];        \
-                g[r * ldg + j] += sum;                                                             \
-            }                                                                                      \
-    }
-
-DEFINE_ACCUMULATE_FUSED(f64, double, vd, vd, V_F64)
-DEFINE_ACCUMULATE_FUSED(f32, float, vf, vf, V_F32)
+DEFINE_ACCUMULATE(f64, double, double, vd, vd, V_F64, vd_load, vd_fma)
+DEFINE_ACCUMULATE(f32, float, float, vf, vf, V_F32, vf_load, vf_fma)
+DEFINE_ACCUMULATE(f64_repro, double, double, vd, vd, V_F64, vd_load, vd_muladd)
+DEFINE_ACCUMULATE(f32_repro, float, float, vf, vf, V_F32, vf_load, vf_muladd)
+DEFINE_ACCUMULATE(i16, int16_t, float, vf, vf, V_F32, vf_load_i16, vf_muladd)
+DEFINE_ACCUMULATE(i8, int8_t, float, vf, vf, V_F32, vf_load_i8, vf_muladd)

@@ -12,7 +12,7 @@
         const size_t block = HALP_BLOCK_BYTES / 2;                                                 \
         for (size_t start = 0; start < n; start += block) {                                        \
             const size_t m = n - start < block ? n - start : block;                                \
-            const uint16_t *lanes = halp_rng_block(rng);                                           \
+            const uint16_t *lanes = halp_rng_block(rng, halp_rng_draw(rng));                       \
             for (size_t j = 0; j < m; j++) {                                                       \
                 double y = x[start + j] / scale;                                                   \
                 y = y < (limit) ? y : (limit);                                                     \

@@ -18,7 +18,7 @@ void halp_rng_recut(halp_rng *rng, int lane_bits, int fraction)
 {
     rng->lane_bits = lane_bits;
     rng->lane_fraction = fraction;
-    rng->places = (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES) / ((uint32_t)lane_bits / 8);
+    rng->places = 8 * (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES) / (uint32_t)lane_bits;
     const uint64_t ones = lane_bits == 16 ? 0x0001000100010001u : 0x0000000100000001u;
     const uint64_t mask = ones * ((UINT64_C(1) << fraction) - 1);
     const int drop = lane_bits - fraction;

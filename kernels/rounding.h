@@ -1,10 +1,13 @@
 /* The random stream of stochastic rounding, defined without regard to any vector width.
  *
- * A pool of 512 independent xorshift64 generators (Marsaglia 2003) holds 4 KiB of random bits, cut
+ * A pool of 768 independent xorshift64 generators (Marsaglia 2003) holds 6 KiB of random bits, cut
  * into lanes of 16 or 32 bits of which the top `lane_fraction` bits are kept. A kernel rounds a
- * block of 1 KiB of lanes at a time, read from a fresh random place in the pool, and every 256
+ * block of 2 KiB of lanes at a time, read from a fresh random place in the pool, and every 256
  * blocks the whole pool advances. Two steps therefore share the lane of an element with probability
- * 1/1536 (1/768 for 32-bit lanes) within a pool and never beyond it.
+ * 1/2048 (1/1024 for 32-bit lanes) within a pool and never beyond it.
+ *
+ * A vector takes one draw of 64 bits: the low half rounds its step size, the high half places its
+ * first block. Each further block takes a draw of its own.
  */
 #ifndef HALP_ROUNDING_H
 #define HALP_ROUNDING_H
@@ -18,8 +21,8 @@ extern "C" {
 #endif
 
 enum {
-    HALP_POOL_WORDS = 512,
-    HALP_BLOCK_BYTES = 1024,
+    HALP_POOL_WORDS = 768,
+    HALP_BLOCK_BYTES = 2048,
     HALP_BLOCKS_PER_POOL = 256,
 };
 
@@ -32,7 +35,7 @@ typedef struct {
     int blocks_left;   /* before the pool advances */
     int lane_bits;     /* 16 or 32 */
     int lane_fraction; /* bits kept of each lane */
-    uint32_t places;   /* where a block can start */
+    uint32_t places;   /* where a block can start; a power of two */
     halp_rounding rounding;
 } halp_rng;
 
@@ -62,20 +65,19 @@ static inline uint64_t halp_rng_draw(halp_rng *rng)
     return halp_splitmix64(rng->counter);
 }
 
-/* The next block of lanes. */
-static inline const void *halp_rng_block(halp_rng *rng)
+/* The block of lanes that a draw names. */
+static inline const void *halp_rng_block(halp_rng *rng, uint64_t draw)
 {
     if (rng->blocks_left == 0) halp_rng_advance(rng);
     rng->blocks_left--;
-    const uint64_t place = ((halp_rng_draw(rng) >> 32) * rng->places) >> 32;
+    const uint64_t place = (draw >> 32) & (rng->places - 1);
     return (const char *)rng->lanes + place * ((uint32_t)rng->lane_bits / 8);
 }
 
 /* Uniform in [0, 1), or 1/2 when rounding to nearest. */
-static inline double halp_rng_uniform(halp_rng *rng)
+static inline double halp_rng_uniform(const halp_rng *rng, uint64_t draw)
 {
-    if (rng->rounding == HALP_NEAREST) return 0.5;
-    return (double)(halp_rng_draw(rng) >> 32) * 0x1p-32;
+    return rng->rounding == HALP_NEAREST ? 0.5 : (double)(int64_t)(draw & 0xffffffffu) * 0x1p-32;
 }
 
 /* ---- A real step size as the integers of an update -------------------------------------------*/
@@ -98,6 +100,15 @@ static inline double halp_clip(double v, double limit)
     return v > limit ? limit : v < -limit ? -limit : v;
 }
 
+/* 2^k, |k| <= 1000. */
+static inline double halp_power_of_2(int k)
+{
+    const uint64_t bits = (uint64_t)(k + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
 static inline halp_step_i8 halp_split_i8(double c, int max_fraction, double uniform)
 {
     c = halp_clip(c, 255.0);
@@ -108,7 +119,7 @@ static inline halp_step_i8 halp_split_i8(double c, int max_fraction, double unif
     const int exponent = (int)((bits >> 52) & 0x7ff) - 1023; /* |c| < 2^(exponent+1) */
     const int wanted = 6 - exponent;
     const int fraction = wanted < 8 ? 8 : wanted > max_fraction ? max_fraction : wanted;
-    const int32_t mantissa = halp_floor(c * (1 << (7 + fraction)) + uniform);
+    const int32_t mantissa = halp_floor(c * halp_power_of_2(7 + fraction) + uniform);
     return (halp_step_i8){(int16_t)(mantissa > 1 << 14 ? 1 << 14 : mantissa), fraction, whole};
 }
 

@@ -54,11 +54,23 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
 static inline vi v_packs_i32(vi low, vi high) { return _mm512_packs_epi32(low, high); }
 static inline vi v_madd_i16(vi a, vi b) { return _mm512_madd_epi16(a, b); }
 static inline vi v_add_i32(vi a, vi b) { return _mm512_add_epi32(a, b); }
+/* The low 16 bits of each 32-bit lane, unsigned. */
+static inline vi v_low_i32(vi a) { return _mm512_and_si512(a, _mm512_set1_epi32(0xffff)); }
+static inline int32_t v_hsum_i32(vi a) { return _mm512_reduce_add_epi32(a); }
 static inline vi v_sra_i32(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 
 static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_set1(float v) { return _mm512_set1_ps(v); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline vf vf_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+static inline vf vf_load_i16(const int16_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)p)));
+}
+static inline vf vf_muladd(vf a, vf b, vf c) { return _mm512_add_ps(_mm512_mul_ps(a, b), c); }
 static inline void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
@@ -67,6 +79,7 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
 static inline vd vd_zero(void) { return _mm512_setzero_pd(); }
 static inline vd vd_set1(double v) { return _mm512_set1_pd(v); }
 static inline vd vd_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline vd vd_muladd(vd a, vd b, vd c) { return _mm512_add_pd(_mm512_mul_pd(a, b), c); }
 static inline void vd_store(double *p, vd v) { _mm512_storeu_pd(p, v); }
 static inline vd vd_add(vd a, vd b) { return _mm512_add_pd(a, b); }
 static inline vd vd_fma(vd a, vd b, vd c) { return _mm512_fmadd_pd(a, b, c); }

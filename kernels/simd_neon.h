@@ -1,5 +1,6 @@
 /* The vector vocabulary of the kernels, 16 bytes wide: NEON of AArch64. */
 #include <arm_neon.h>
+#include <string.h>
 
 #define VBYTES 16
 #define HALP_PREFETCH(p) __builtin_prefetch(p)
@@ -71,6 +72,9 @@ static inline vi v_madd_i16(vi a, vi b)
     return FROM32(vpaddq_s32(low, vmull_high_s16(V16(a), V16(b))));
 }
 static inline vi v_add_i32(vi a, vi b) { return FROM32(vaddq_s32(V32(a), V32(b))); }
+/* The low 16 bits of each 32-bit lane, unsigned. */
+static inline vi v_low_i32(vi a) { return vandq_s8(a, FROM32(vdupq_n_s32(0xffff))); }
+static inline int32_t v_hsum_i32(vi a) { return vaddvq_s32(V32(a)); }
 static inline vi v_sra_i32(vi a, int n) { return FROM32(vshlq_s32(V32(a), vdupq_n_s32(-n))); }
 
 /* Four products of int8 summed in each 32-bit lane. */
@@ -96,6 +100,15 @@ static inline vi v_dot_i16(vi acc, vi a, vi b)
 static inline vf vf_zero(void) { return vdupq_n_f32(0); }
 static inline vf vf_set1(float v) { return vdupq_n_f32(v); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline vf vf_load_i16(const int16_t *p) { return vcvtq_f32_s32(vmovl_s16(vld1_s16(p))); }
+static inline vf vf_load_i8(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+static inline vf vf_muladd(vf a, vf b, vf c) { return vaddq_f32(vmulq_f32(a, b), c); }
 static inline void vf_store(float *p, vf v) { vst1q_f32(p, v); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
@@ -104,6 +117,7 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
 static inline vd vd_zero(void) { return vdupq_n_f64(0); }
 static inline vd vd_set1(double v) { return vdupq_n_f64(v); }
 static inline vd vd_load(const double *p) { return vld1q_f64(p); }
+static inline vd vd_muladd(vd a, vd b, vd c) { return vaddq_f64(vmulq_f64(a, b), c); }
 static inline void vd_store(double *p, vd v) { vst1q_f64(p, v); }
 static inline vd vd_add(vd a, vd b) { return vaddq_f64(a, b); }
 static inline vd vd_fma(vd a, vd b, vd c) { return vfmaq_f64(c, a, b); }

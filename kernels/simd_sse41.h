@@ -54,6 +54,13 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
 static inline vi v_packs_i32(vi low, vi high) { return _mm_packs_epi32(low, high); }
 static inline vi v_madd_i16(vi a, vi b) { return _mm_madd_epi16(a, b); }
 static inline vi v_add_i32(vi a, vi b) { return _mm_add_epi32(a, b); }
+/* The low 16 bits of each 32-bit lane, unsigned. */
+static inline vi v_low_i32(vi a) { return _mm_and_si128(a, _mm_set1_epi32(0xffff)); }
+static inline int32_t v_hsum_i32(vi a)
+{
+    const vi pairs = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(pairs, _mm_shuffle_epi32(pairs, 0xb1)));
+}
 static inline vi v_sra_i32(vi a, int n) { return _mm_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 
 /* Four products of int8 summed in each 32-bit lane. */
@@ -75,6 +82,15 @@ static inline vi v_dot_i16(vi acc, vi a, vi b) { return _mm_add_epi32(acc, _mm_m
 static inline vf vf_zero(void) { return _mm_setzero_ps(); }
 static inline vf vf_set1(float v) { return _mm_set1_ps(v); }
 static inline vf vf_load(const float *p) { return _mm_loadu_ps(p); }
+static inline vf vf_load_i8(const int8_t *p)
+{
+    return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_loadu_si32(p)));
+}
+static inline vf vf_load_i16(const int16_t *p)
+{
+    return _mm_cvtepi32_ps(_mm_cvtepi16_epi32(_mm_loadl_epi64((const void *)p)));
+}
+static inline vf vf_muladd(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
 static inline void vf_store(float *p, vf v) { _mm_storeu_ps(p, v); }
 static inline vf vf_add(vf a, vf b) { return _mm_add_ps(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
@@ -83,6 +99,7 @@ static inline vf vf_fnma(vf a, vf b, vf c) { return _mm_sub_ps(c, _mm_mul_ps(a, 
 static inline vd vd_zero(void) { return _mm_setzero_pd(); }
 static inline vd vd_set1(double v) { return _mm_set1_pd(v); }
 static inline vd vd_load(const double *p) { return _mm_loadu_pd(p); }
+static inline vd vd_muladd(vd a, vd b, vd c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }
 static inline void vd_store(double *p, vd v) { _mm_storeu_pd(p, v); }
 static inline vd vd_add(vd a, vd b) { return _mm_add_pd(a, b); }
 static inline vd vd_fma(vd a, vd b, vd c) { return _mm_add_pd(_mm_mul_pd(a, b), c); }

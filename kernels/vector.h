@@ -12,6 +12,7 @@
 #define HALP_EXPAND(a, b) HALP_PASTE(a, b)
 #define HALP_NAME(op) HALP_EXPAND(op, HALP_ISA)
 #define HALP_INLINE static inline __attribute__((always_inline))
+#define HALP_COLD static __attribute__((noinline))
 
 enum { V_I8 = VBYTES, V_I16 = VBYTES / 2, V_F32 = VBYTES / 4, V_F64 = VBYTES / 8 };
 

@@ -1,0 +1,281 @@
+/* Integer kernels: every backend gives the bits of the scalar one, and leaves the random stream in
+ * the same state. */
+#include "harness.h"
+
+#include <math.h>
+#include <string.h>
+
+static const size_t row_counts[] = {1, 2, 3, 4, 5, 7, 10};
+
+/* ---- dot, gemv -------------------------------------------------------------------------------*/
+
+#define DEFINE_TEST_DOT(type, data, model, fill_data, fill_model)                                  \
+    static void test_dot_##type(const halp_backend *b, const halp_backend *scalar, size_t n,       \
+                                pattern pattern)                                                   \
+    {                                                                                              \
+        const size_t count = row_counts[random_below(COUNT(row_counts))];                          \
+        const size_t ld = n + random_below(40);                                                    \
+        data *x = guarded(n, sizeof *x, random_below(4));                                          \
+        model *w = guarded(count * ld, sizeof *w, random_below(4));                                \
+        int64_t *expected = guarded(count, sizeof *expected, 0);                                   \
+        int64_t *got = guarded(count, sizeof *got, 1);                                             \
+        fill_data(x, n, pattern);                                                                  \
+        fill_model(w, count *ld, pattern);                                                         \
+        describe("%s dot_%s, n = %zu, pattern %d", b->name, #type, n, pattern);                    \
+        CHECK(b->dot_##type(n, x, w) == scalar->dot_##type(n, x, w));                              \
+        describe("%s gemv_%s, n = %zu, %zu rows, pattern %d", b->name, #type, n, count, pattern);  \
+        scalar->gemv_##type(n, x, w, ld, count, expected);                                         \
+        b->gemv_##type(n, x, w, ld, count, got);                                                   \
+        CHECK(memcmp(expected, got, count * sizeof *got) == 0);                                    \
+        release(x);                                                                                \
+        release(w);                                                                                \
+        release(expected);                                                                         \
+        release(got);                                                                              \
+    }
+
+DEFINE_TEST_DOT(i8, int8_t, int8_t, fill_i8, fill_i8)
+DEFINE_TEST_DOT(i8i16, int8_t, int16_t, fill_i8, fill_i16)
+DEFINE_TEST_DOT(i16, int16_t, int16_t, fill_i16, fill_i16)
+
+static void test_dot_i8_checked(const halp_backend *b, size_t n)
+{
+    int8_t *x = guarded(n, 1, random_below(4)), *y = guarded(n, 1, random_below(4));
+    int lowest = 1;
+    fill_i8(x, n, ANY);
+    fill_i8(y, n, EXTREME);
+    describe("%s dot_i8_checked, n = %zu", b->name, n);
+    CHECK(b->dot_i8_checked(n, x, y, &lowest) == b->dot_i8(n, x, y));
+    CHECK(lowest <= 0 && lowest >= -127);
+    if (n > 0) {
+        int8_t *outside = random_bits() & 1 ? x : y;
+        outside[random_below(n)] = -128;
+        b->dot_i8_checked(n, x, y, &lowest);
+        CHECK(lowest == -128);
+        memset(x, 3, n);
+        memset(y, 0, n);
+        CHECK(b->dot_i8_checked(n, x, y, &lowest) == 0);
+        CHECK(lowest == 0);
+    }
+    release(x);
+    release(y);
+}
+
+/* The longest runs of the largest products, whose sums are known without adding. */
+static void test_longest_sums(const halp_backend *b)
+{
+    const size_t n = 200000;
+    int8_t *x = guarded(n, sizeof *x, 1);
+    int16_t *w = guarded(n, sizeof *w, 1), *v = guarded(n, sizeof *v, 3);
+    const int64_t i8 = 127 * 127 * (int64_t)n, i8i16 = 127 * 32767 * (int64_t)n;
+    const int64_t i16 = (int64_t)32767 * 32767 * (int64_t)n;
+    describe("%s, the longest sums", b->name);
+
+    fill_i8(x, n, HIGHEST);
+    fill_i16(w, n, HIGHEST);
+    fill_i16(v, n, HIGHEST);
+    CHECK(b->dot_i8(n, x, x) == i8);
+    CHECK(b->dot_i8i16(n, x, w) == i8i16);
+    CHECK(b->dot_i16(n, v, w) == i16);
+    for (size_t j = 0; j < n; j++) w[j] = -32767;
+    CHECK(b->dot_i8i16(n, x, w) == -i8i16);
+    CHECK(b->dot_i16(n, v, w) == -i16);
+    fill_i16(v, n, ALTERNATING);
+    fill_i16(w, n, ALTERNATING);
+    fill_i8(x, n, ALTERNATING);
+    CHECK(b->dot_i8(n, x, x) == i8);
+    CHECK(b->dot_i8i16(n, x, w) == i8i16);
+    CHECK(b->dot_i16(n, v, w) == i16);
+    fill_i16(w, n, HIGHEST);
+    CHECK(b->dot_i16(n, v, w) == 0);
+    CHECK(b->dot_i8i16(n, x, w) == 0);
+    release(x);
+    release(w);
+    release(v);
+}
+
+/* ---- axpy, ger -------------------------------------------------------------------------------*/
+
+/* Around every border: of the fraction's range, of the vector path, of saturation. */
+static const double steps[] = {
+    0.0,      5e-324,
+    1e-9,     0x1p-16,
+    0x1p-14,  0.001,
+    0x1p-8,   0.0078,
+    0x1p-7,   0x1.fffffffp-7,
+    0x1p-6,   0.03,
+    0x1p-5,   0.0625,
+    0.124999, 0.25,
+    0.3,      0x1.fffffffffp-2,
+    0.5,      0x1.0000000001p-1,
+    0.75,     1.0,
+    1.5,      2.49,
+    37.2,     127.99,
+    128.0,    254.9,
+    255.0,    300.0,
+    16383.99, 16384.0,
+    1e6,      1e300,
+};
+
+typedef struct {
+    halp_rng expected, got;
+} rng_pair;
+
+static void seed_pair(rng_pair *rng, uint64_t seed, halp_rounding rounding)
+{
+    memset(rng, 0, sizeof *rng); /* memcmp sees the padding, too */
+    halp_rng_init(&rng->expected, seed, rounding);
+    halp_rng_init(&rng->got, seed, rounding);
+}
+
+static bool same_state(const rng_pair *rng)
+{
+    return memcmp(&rng->expected, &rng->got, sizeof rng->got) == 0;
+}
+
+typedef enum { NO_H, NARROW_H, WIDE_H, H_KINDS } h_kind;
+
+/* `count` vectors h, ldh entries apart; `values` has to be released. */
+static halp_h random_h_i8(size_t ldh, size_t count, h_kind kind)
+{
+    const int exponent = 8 + (int)random_below(6);
+    if (kind == NO_H) return (halp_h){NULL, exponent, 0};
+    int16_t *values = guarded(count * ldh, sizeof *values, random_below(3));
+    fill_i16(values, count * ldh, random_bits() & 1 ? ANY : EXTREME);
+    for (size_t j = 0; kind == NARROW_H && j < count * ldh; j++)
+        values[j] = (int16_t)(values[j] % (1 << 13));
+    return (halp_h){values, exponent, kind == WIDE_H};
+}
+
+static halp_h random_h_i16(size_t ldh, size_t count, h_kind kind)
+{
+    const int exponent = (int)random_below(15);
+    if (kind == NO_H) return (halp_h){NULL, exponent, 0};
+    int16_t *values = guarded(count * ldh, sizeof *values, random_below(3));
+    fill_i16(values, count * ldh, kind == NARROW_H ? ANY : EXTREME);
+    return (halp_h){values, exponent, 0};
+}
+
+#define DEFINE_TEST_AXPY(type, data, model, fill_data, fill_model, random_h)                       \
+    static void test_axpy_##type(const halp_backend *b, const halp_backend *scalar, size_t n,      \
+                                 double c, h_kind kind, rng_pair *rng)                             \
+    {                                                                                              \
+        const size_t offset = random_below(4);                                                     \
+        data *x = guarded(n, sizeof *x, random_below(4));                                          \
+        model *w = guarded(n, sizeof *w, offset);                                                  \
+        fill_data(x, n, (pattern)random_below(PATTERNS));                                          \
+        fill_model(w, n, (pattern)random_below(PATTERNS));                                         \
+        model *got = guarded_copy(w, n, sizeof *w, offset);                                        \
+        const halp_h h = random_h(HALP_PADDED(n), 1, kind);                                        \
+        const void *next = random_bits() & 1 ? x : NULL;                                           \
+        describe("%s axpy_%s, n = %zu, c = %a, h of kind %d and exponent %d, rounding %d",         \
+                 b->name, #type, n, c, kind, h.exponent, rng->got.rounding);                       \
+        scalar->axpy_##type(n, w, x, c, h, &rng->expected, NULL);                                  \
+        b->axpy_##type(n, got, x, c, h, &rng->got, next);                                          \
+        CHECK(memcmp(w, got, n * sizeof *w) == 0);                                                 \
+        CHECK(same_state(rng));                                                                    \
+        release(x);                                                                                \
+        release(w);                                                                                \
+        release(got);                                                                              \
+        if (h.values) release((void *)h.values);                                                   \
+    }                                                                                              \
+    static void test_ger_##type(const halp_backend *b, const halp_backend *scalar, size_t n,       \
+                                h_kind kind, rng_pair *rng)                                        \
+    {                                                                                              \
+        const size_t count = row_counts[random_below(COUNT(row_counts))];                          \
+        const size_t ld = n + random_below(40), ldh = HALP_PADDED(n) + 64 * random_below(2);       \
+        double c[10];                                                                              \
+        for (size_t r = 0; r < count; r++) c[r] = ldexp(random_real(), -(int)random_below(12));    \
+        data *x = guarded(n, sizeof *x, random_below(4));                                          \
+        model *w = guarded(count * ld, sizeof *w, 1);                                              \
+        fill_data(x, n, ANY);                                                                      \
+        fill_model(w, count *ld, ANY);                                                             \
+        model *got = guarded_copy(w, count * ld, sizeof *w, 1);                                    \
+        const halp_h h = random_h(ldh, count, kind);                                               \
+        describe("%s ger_%s, n = %zu, %zu rows, h of kind %d", b->name, #type, n, count, kind);    \
+        scalar->ger_##type(n, w, ld, count, x, c, h, ldh, &rng->expected, NULL);                   \
+        b->ger_##type(n, got, ld, count, x, c, h, ldh, &rng->got, x);                              \
+        CHECK(memcmp(w, got, count *ld * sizeof *w) == 0);                                         \
+        CHECK(same_state(rng));                                                                    \
+        release(x);                                                                                \
+        release(w);                                                                                \
+        release(got);                                                                              \
+        if (h.values) release((void *)h.values);                                                   \
+    }
+
+DEFINE_TEST_AXPY(i8, int8_t, int8_t, fill_i8, fill_i8, random_h_i8)
+DEFINE_TEST_AXPY(i8i16, int8_t, int16_t, fill_i8, fill_i16, random_h_i16)
+DEFINE_TEST_AXPY(i16, int16_t, int16_t, fill_i16, fill_i16, random_h_i16)
+
+/* x may be w itself. */
+#define DEFINE_TEST_ALIAS(type, model, fill)                                                       \
+    static void test_alias_##type(const halp_backend *b, const halp_backend *scalar, size_t n,     \
+                                  double c, rng_pair *rng)                                         \
+    {                                                                                              \
+        const halp_h h = {NULL, 8, 0};                                                             \
+        model *w = guarded(n, sizeof *w, 1);                                                       \
+        fill(w, n, ANY);                                                                           \
+        model *got = guarded_copy(w, n, sizeof *w, 1);                                             \
+        describe("%s axpy_%s of w and w, n = %zu, c = %a", b->name, #type, n, c);                  \
+        scalar->axpy_##type(n, w, w, c, h, &rng->expected, NULL);                                  \
+        b->axpy_##type(n, got, got, c, h, &rng->got, NULL);                                        \
+        CHECK(memcmp(w, got, n * sizeof *w) == 0);                                                 \
+        CHECK(same_state(rng));                                                                    \
+        release(w);                                                                                \
+        release(got);                                                                              \
+    }
+
+DEFINE_TEST_ALIAS(i8, int8_t, fill_i8)
+DEFINE_TEST_ALIAS(i16, int16_t, fill_i16)
+
+static double random_step(void)
+{
+    const double c = steps[random_below(COUNT(steps))];
+    return random_bits() & 1 ? c : -c;
+}
+
+static void test_updates(const halp_backend *b, const halp_backend *scalar, halp_rounding rounding)
+{
+    rng_pair rng;
+    seed_pair(&rng, 20180309, rounding);
+    const size_t thorough[] = {1, 70, 700};
+    for (size_t l = 0; l < COUNT(thorough); l++)
+        for (size_t s = 0; s < 2 * COUNT(steps); s++)
+            for (int kind = 0; kind < H_KINDS; kind++) {
+                const double c = s & 1 ? -steps[s / 2] : steps[s / 2];
+                test_axpy_i8(b, scalar, thorough[l], c, (h_kind)kind, &rng);
+                test_axpy_i8i16(b, scalar, thorough[l], c, (h_kind)kind, &rng);
+                test_axpy_i16(b, scalar, thorough[l], c, (h_kind)kind, &rng);
+            }
+    for (size_t l = 0; l < lengths_count; l++) {
+        const size_t n = lengths[l];
+        for (int repeat = 0; repeat < (n < 5000 ? 6 : 1); repeat++) {
+            const h_kind kind = (h_kind)random_below(H_KINDS);
+            test_axpy_i8(b, scalar, n, ldexp(random_real(), -repeat), kind, &rng);
+            test_axpy_i8(b, scalar, n, random_step(), kind, &rng);
+            test_axpy_i8i16(b, scalar, n, random_step(), kind, &rng);
+            test_axpy_i16(b, scalar, n, random_step(), kind, &rng);
+            test_alias_i8(b, scalar, n, random_step(), &rng);
+            test_alias_i16(b, scalar, n, random_step(), &rng);
+        }
+        test_ger_i8(b, scalar, n, (h_kind)random_below(H_KINDS), &rng);
+        test_ger_i8i16(b, scalar, n, (h_kind)random_below(H_KINDS), &rng);
+        test_ger_i16(b, scalar, n, (h_kind)random_below(H_KINDS), &rng);
+    }
+}
+
+/* ---- Everything ------------------------------------------------------------------------------*/
+
+void test_integers(const halp_backend *b, const halp_backend *scalar)
+{
+    for (size_t l = 0; l < lengths_count; l++) {
+        for (int p = 0; p < PATTERNS; p++) {
+            test_dot_i8(b, scalar, lengths[l], (pattern)p);
+            test_dot_i8i16(b, scalar, lengths[l], (pattern)p);
+            test_dot_i16(b, scalar, lengths[l], (pattern)p);
+        }
+        test_dot_i8_checked(b, lengths[l]);
+    }
+    test_longest_sums(b);
+    test_updates(b, scalar, HALP_STOCHASTIC);
+    test_updates(b, scalar, HALP_NEAREST);
+}

@@ -1,0 +1,185 @@
+/* Stochastic rounding is unbiased, has the variance it should have, and is not correlated from one
+ * step to the next nor from one element to its neighbour. The scalar backend is enough: the others
+ * have its bits. All seeds are fixed, so that these tests cannot fail by chance. */
+#include "harness.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ELEMENTS = 64, DRAWS = 1 << 17 };
+
+/* An update is unbiased to 2^-8 of a unit (kernels.h), a quantization to 2^-16. */
+static const double UPDATE_BIAS = 0x1p-8, QUANTIZE_BIAS = 0x1p-16;
+/* Steps that read the same pool share a lane with this probability (rounding.h). Within the 256
+ * steps of a pool that correlates the draws, and the variance of their mean grows accordingly. */
+static const double SHARED_16_BITS = 1.0 / 1536, SHARED_32_BITS = 1.0 / 768;
+static const double STANDARD_ERRORS = 6.0;
+
+static double results[DRAWS][ELEMENTS];
+
+/* What one element of the results should be. */
+typedef struct {
+    double mean, variance, largest_error;
+} expectation;
+
+static double variance_of_rounding(double v) { return (v - floor(v)) * (1.0 - (v - floor(v))); }
+
+/* c x + h, where c is first rounded at random to a multiple of `unit`, then the sum to an integer.
+ */
+static expectation expect_update(double c, double x, double h, double unit)
+{
+    const double low = floor(c / unit) * unit, up = c / unit - floor(c / unit);
+    const double from_c = unit * unit * x * x * up * (1.0 - up);
+    const double from_sum = (1.0 - up) * variance_of_rounding(low * x + h) +
+                            up * variance_of_rounding((low + unit) * x + h);
+    return (expectation){-(c * x + h), from_c + from_sum, 1.0 + unit * fabs(x)};
+}
+
+static void check_moments(const expectation *expected, double bias, double shared)
+{
+    for (int j = 0; j < ELEMENTS; j++) {
+        double sum = 0.0, squares = 0.0, largest = 0.0;
+        for (int i = 0; i < DRAWS; i++) {
+            const double error = results[i][j] - expected[j].mean;
+            sum += error;
+            squares += error * error;
+            largest = fmax(largest, fabs(error));
+        }
+        const double repeats = 1.0 + HALP_BLOCKS_PER_POOL * shared;
+        const double noise = STANDARD_ERRORS * sqrt(repeats / DRAWS);
+        CHECK(fabs(sum / DRAWS) <= bias + noise * sqrt(expected[j].variance));
+        CHECK(fabs(squares / DRAWS - expected[j].variance) <= bias + noise);
+        CHECK(largest <= expected[j].largest_error + 2 * bias);
+    }
+}
+
+/* Correlation of element j with element k, `lag` steps later. */
+static double correlation(int j, int k, int lag)
+{
+    double mean_j = 0.0, mean_k = 0.0, jj = 0.0, kk = 0.0, jk = 0.0;
+    const int draws = DRAWS - lag;
+    for (int i = 0; i < draws; i++) {
+        mean_j += results[i][j] / draws;
+        mean_k += results[i + lag][k] / draws;
+    }
+    for (int i = 0; i < draws; i++) {
+        const double a = results[i][j] - mean_j, b = results[i + lag][k] - mean_k;
+        jj += a * a;
+        kk += b * b;
+        jk += a * b;
+    }
+    return jj > 0.0 && kk > 0.0 ? jk / sqrt(jj * kk) : 0.0;
+}
+
+/* `neighbours`: elements of one step are independent, too, which a step size that was rounded
+ * coarsely for all of them precludes. */
+static void check_correlations(double shared, bool neighbours)
+{
+    const int lags[] = {1, 2, 3, HALP_BLOCKS_PER_POOL - 1, HALP_BLOCKS_PER_POOL};
+    const double noise = STANDARD_ERRORS * sqrt((1.0 + HALP_BLOCKS_PER_POOL * shared) / DRAWS);
+    for (size_t l = 0; l < COUNT(lags); l++)
+        for (int j = 0; j < ELEMENTS; j += 7)
+            CHECK(fabs(correlation(j, j, lags[l])) <= shared + noise);
+    for (int j = 1; j < ELEMENTS; j += 5) {
+        CHECK(fabs(correlation(j, j - 1, 1)) <= shared + noise);
+        if (neighbours) CHECK(fabs(correlation(j, j - 1, 0)) <= noise);
+    }
+}
+
+/* `unit`: the coarsest that the step size is rounded to. */
+#define DEFINE_TEST_UPDATE(type, data, model, fill, unit, shared, encode)                          \
+    static void test_update_##type(const halp_backend *b, double c, uint64_t seed)                 \
+    {                                                                                              \
+        static halp_rng rng;                                                                       \
+        data x[ELEMENTS];                                                                          \
+        model w[ELEMENTS];                                                                         \
+        int16_t encoded[HALP_PADDED(ELEMENTS)];                                                    \
+        double h[ELEMENTS];                                                                        \
+        expectation expected[ELEMENTS];                                                            \
+        fill(x, ELEMENTS, ANY);                                                                    \
+        for (int j = 0; j < ELEMENTS; j++) {                                                       \
+            h[j] = random_real();                                                                  \
+            expected[j] = expect_update(c, x[j], h[j], unit);                                      \
+        }                                                                                          \
+        const halp_h h_encoded = encode;                                                           \
+        halp_rng_init(&rng, seed, HALP_STOCHASTIC);                                                \
+        for (int i = 0; i < DRAWS; i++) {                                                          \
+            memset(w, 0, sizeof w);                                                                \
+            b->axpy_##type(ELEMENTS, w, x, c, h_encoded, &rng, NULL);                              \
+            for (int j = 0; j < ELEMENTS; j++) results[i][j] = w[j];                               \
+        }                                                                                          \
+        describe("axpy_%s with c = %g, %d draws", #type, c, DRAWS);                                \
+        check_moments(expected, UPDATE_BIAS, shared);                                              \
+        check_correlations(shared, fmod(c, unit) == 0.0 || sizeof(model) == 1);                    \
+                                                                                                   \
+        halp_rng_init(&rng, seed, HALP_NEAREST);                                                   \
+        memset(w, 0, sizeof w);                                                                    \
+        b->axpy_##type(ELEMENTS, w, x, c, h_encoded, &rng, NULL);                                  \
+        describe("axpy_%s with c = %g, rounded to nearest", #type, c);                             \
+        for (int j = 0; j < ELEMENTS; j++)                                                         \
+            CHECK(fabs(w[j] - expected[j].mean) <= 0.5 + 0.5 * (unit)*abs(x[j]) + UPDATE_BIAS);    \
+    }
+
+DEFINE_TEST_UPDATE(i8, int8_t, int8_t, fill_i8, 0x1p-15, SHARED_16_BITS,
+                   halp_encode_h_i8(ELEMENTS, 1, h, 1.0, encoded))
+DEFINE_TEST_UPDATE(i8i16, int8_t, int16_t, fill_i8, 0x1p-8, SHARED_32_BITS,
+                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I8I16, encoded))
+DEFINE_TEST_UPDATE(i16, int16_t, int16_t, fill_i16, 0x1p-16, SHARED_32_BITS,
+                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I16, encoded))
+
+#define DEFINE_TEST_QUANTIZE(real, integer, type, stored)                                          \
+    static void test_mean_##real##_##integer(const halp_backend *b)                                \
+    {                                                                                              \
+        static halp_rng rng;                                                                       \
+        type x[ELEMENTS];                                                                          \
+        stored q[ELEMENTS];                                                                        \
+        expectation expected[ELEMENTS];                                                            \
+        for (int j = 0; j < ELEMENTS; j++) {                                                       \
+            x[j] = (type)(20.0 * random_real());                                                   \
+            expected[j] = (expectation){x[j] / 0.25, variance_of_rounding(x[j] / 0.25), 1.0};      \
+        }                                                                                          \
+        halp_rng_init(&rng, 7, HALP_STOCHASTIC);                                                   \
+        for (int i = 0; i < DRAWS; i++) {                                                          \
+            b->quantize_##real##_##integer(ELEMENTS, x, 0.25, q, &rng);                            \
+            for (int j = 0; j < ELEMENTS; j++) results[i][j] = q[j];                               \
+        }                                                                                          \
+        describe("quantize_%s_%s, %d draws", #real, #integer, DRAWS);                              \
+        check_moments(expected, QUANTIZE_BIAS, SHARED_16_BITS);                                    \
+        check_correlations(SHARED_16_BITS, true);                                                  \
+    }
+
+DEFINE_TEST_QUANTIZE(f64, i8, double, int8_t)
+DEFINE_TEST_QUANTIZE(f32, i16, float, int16_t)
+
+/* A step size is split into integers that give it back. */
+static void test_split(void)
+{
+    for (int i = 0; i < 100000; i++) {
+        const double c = ldexp(random_real(), 9 - (int)random_below(24));
+        const double uniform = 0.5 * (random_real() + 1.0);
+        const int max_fraction = 8 + (int)random_below(6);
+        const halp_step_i8 s = halp_split_i8(c, max_fraction, uniform);
+        const double unit = ldexp(1.0, -7 - s.fraction);
+        const double error = fabs(s.whole + s.mantissa * unit - c);
+        describe("halp_split_i8(%a, %d)", c, max_fraction);
+        CHECK(8 <= s.fraction && s.fraction <= max_fraction);
+        CHECK(-(1 << 14) <= s.mantissa && s.mantissa <= 1 << 14);
+        CHECK(fabs(c) < 255.0 ? error <= unit : abs(s.whole) == 255);
+        describe("halp_split_i16(%a)", c);
+        CHECK(fabs(halp_split_i16(c, 16, uniform) - c * 65536) <= 1.0);
+    }
+}
+
+void test_rounding(const halp_backend *scalar)
+{
+    test_split();
+    const double steps[] = {0.0, 1e-5, 0.003, -0.0171, 0.11, -0.43};
+    for (size_t s = 0; s < COUNT(steps); s++) {
+        test_update_i8(scalar, steps[s], s);
+        test_update_i8i16(scalar, steps[s], s);
+        test_update_i16(scalar, steps[s], s);
+    }
+    test_update_i8(scalar, 0.731, 11); /* beyond 1/2: a whole part and a rest */
+    test_mean_f64_i8(scalar);
+    test_mean_f32_i16(scalar);
+}

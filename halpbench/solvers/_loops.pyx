@@ -10,7 +10,7 @@ sample i is, for every one of them,
     z    = Q(z - (c x_i + h)),  c = step_size * beta (ger)
 
 and the l2 term is the factor rho: the true vector is rho * z, and rho shrinks by 1 - step_size * l2
-a step. For an integer z, rho is folded into z every `fold_every` steps.
+a step. It is folded into z every `fold_every` steps.
 """
 
 from libc.math cimport isfinite, sqrt
@@ -69,7 +69,7 @@ cdef class InnerLoop:
         Values of one unit.
     step_size, l2 : float
     fold_every : int
-        Steps between two foldings of rho into an integer ``z``; 0 for never.
+        Steps between two foldings of rho into ``z``; 0 for never.
     rng : Rng
     """
 
@@ -81,7 +81,7 @@ cdef class InnerLoop:
     cdef char *z
     cdef const void *h
     cdef const double *reference
-    cdef size_t n, row_bytes, ldz, ldh, outputs
+    cdef size_t n, row_bytes, z_row_bytes, ldz, ldh, outputs
     cdef halp_h fixed
     cdef halp_rng *rng
     cdef double scale_x, scale_z, step_size, shrink
@@ -95,12 +95,14 @@ cdef class InnerLoop:
         self.kernels = active_backend()
         self.family = FAMILY_OF[family]
         self.softmax, self.centered = softmax, centered
-        self.outputs, self.n = z.shape
+        self.outputs = z.shape[0]
+        self.n = min(x.shape[1], z.shape[1])  # either one may be padded, and the other not
         if self.outputs > MAX_OUTPUTS:
             raise ValueError(f"at most {MAX_OUTPUTS} outputs, got {self.outputs}")
         self.x = <const char *> _address(x)
         self.row_bytes = x.strides[0]
         self.z = <char *> _address(z)
+        self.z_row_bytes = z.strides[0]
         self.ldz = z.strides[0] // z.itemsize
         self.h = NULL if h is None else _address(h)
         self.ldh = 0 if h is None else h.strides[0] // h.itemsize
@@ -218,11 +220,14 @@ cdef class InnerLoop:
         none.exponent = 13 if self.family == D8M8 else 0
         none.wide = 0
         for r in range(self.outputs):
-            if self.family == D8M8:
-                z = self.z + r * self.ldz
+            z = self.z + r * self.z_row_bytes
+            if self.family == D64M64:
+                k.axpy_f64(self.n, <double *> z, <const double *> z, c, NULL, 0, NULL)
+            elif self.family == D32M32:
+                k.axpy_f32(self.n, <float *> z, <const float *> z, <float> c, NULL, 0, NULL)
+            elif self.family == D8M8:
                 k.axpy_i8(self.n, <int8_t *> z, <const int8_t *> z, c, none, self.rng, NULL)
             else:
-                z = self.z + r * self.ldz * sizeof(int16_t)
                 k.axpy_i16(self.n, <int16_t *> z, <const int16_t *> z, c, none, self.rng, NULL)
         self.rho = 1.0
         self.until_fold = self.fold_every

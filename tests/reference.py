@@ -1,0 +1,378 @@
+"""Slow, obvious oracles in NumPy: the random stream, the integer kernels, the paper's algorithms.
+
+The kernels are written from kernels/kernels.h and kernels/rounding.h, the solvers from De Sa et al.
+2018 (arXiv:1803.03383). What the compiled code computes in integers must come out the same here.
+"""
+
+import math
+
+import numpy as np
+
+# ---- The random stream ---------------------------------------------------------------------------
+
+BITS_64 = 2**64 - 1
+
+
+def splitmix64(z):
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & BITS_64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & BITS_64
+    return z ^ (z >> 31)
+
+
+POOL_WORDS = 768
+BLOCK_BYTES = 2048
+BLOCKS_PER_POOL = 256
+
+
+class ReferenceRng:
+    """A pool of xorshift64 words, cut into lanes and read in blocks that start anywhere in it."""
+
+    def __init__(self, seed, rounding="stochastic"):
+        self.counter = splitmix64(seed)
+        self.pool = np.array([self.draw() | 1 for _ in range(POOL_WORDS)], np.uint64)
+        self.blocks_left = BLOCKS_PER_POOL
+        self.nearest = rounding == "nearest"
+
+    def draw(self):
+        self.counter = (self.counter + 0x9E3779B97F4A7C15) & BITS_64
+        return splitmix64(self.counter)
+
+    def advance(self):
+        self.pool ^= self.pool << np.uint64(13)
+        self.pool ^= self.pool >> np.uint64(7)
+        self.pool ^= self.pool << np.uint64(17)
+        self.blocks_left = BLOCKS_PER_POOL
+
+    def block(self, draw, lane_bits, fraction):
+        """The lanes that the high half of a draw names: integers in [0, 2**fraction)."""
+        if self.blocks_left == 0:
+            self.advance()
+        self.blocks_left -= 1
+        count = 8 * BLOCK_BYTES // lane_bits
+        if self.nearest:
+            return np.full(count, 2 ** (fraction - 1))
+        lanes = self.pool.view({16: "<u2", 32: "<u4"}[lane_bits])
+        start = (draw >> 32) % (len(lanes) - count)
+        return lanes[start : start + count].astype(np.int64) >> (lane_bits - fraction)
+
+    def vector(self, n, lane_bits, fraction):
+        """What rounds a vector of n: a uniform number for its step size, and its lanes."""
+        draw = self.draw()
+        uniform = 0.5 if self.nearest else draw % 2**32 / 2**32
+        blocks = [self.block(draw, lane_bits, fraction)]
+        while 8 * BLOCK_BYTES // lane_bits * len(blocks) < n:
+            blocks.append(self.block(self.draw(), lane_bits, fraction))
+        return uniform, np.concatenate(blocks)
+
+
+def lane_i8(j):
+    """In a group of 64: the even elements first, then the odd ones."""
+    return j - j % 64 + j % 2 * 32 + j % 64 // 2
+
+
+def lane_i16(j):
+    """In a group of 32: the low four of each eight first, then the high four."""
+    return j - j % 32 + j // 4 % 2 * 16 + j % 32 // 8 * 4 + j % 4
+
+
+# ---- Integer kernels -----------------------------------------------------------------------------
+
+
+def largest(dtype):
+    """The end of the symmetric range."""
+    return int(np.iinfo(dtype).max)
+
+
+def fraction_bits(x):
+    """F of an int16 update, for data of this dtype."""
+    return 16 if x.dtype == np.int16 else 8
+
+
+def to_nearest(v):
+    return np.floor(np.clip(v, -32766.5, 32766.5) + 0.5).astype(np.int64)
+
+
+def encode_h_i8(h, factor=1.0):
+    """factor * h in units of 2**-exponent, and the finest exponent of 8 .. 13 that holds it."""
+    most = np.abs(h).max() * abs(factor)
+    exponent = max([e for e in range(8, 14) if most * 2**e <= 2**13 - 1], default=8)
+    return to_nearest(h * (factor * 2**exponent)), exponent
+
+
+def encode_h_i16(h, fraction, factor=1.0):
+    """factor * h in units of 2**(exponent - fraction), and the least exponent that holds it."""
+    most = np.abs(h).max() * abs(factor) * 2**fraction
+    exponent = min([e for e in range(15) if most <= 32767 * 2**e], default=14)
+    return to_nearest(h * (factor * 2**fraction / 2**exponent)), exponent
+
+
+def encode_h(h, x, z, factor=1.0):
+    """h for data x and model z; (None, the exponent that goes with it) for no h."""
+    if z.dtype == np.int8:
+        return (None, 13) if h is None else encode_h_i8(h, factor)
+    return (None, 0) if h is None else encode_h_i16(h, fraction_bits(x), factor)
+
+
+def split_i8(c, max_fraction, uniform):
+    """c = whole + mantissa / 2**(7 + fraction), |mantissa| <= 2**14."""
+    c = min(max(c, -255.0), 255.0)
+    whole = 0 if abs(c) <= 0.5 else math.floor(c + 0.5)
+    c -= whole
+    fraction = max_fraction if c == 0 else min(max(7 - math.frexp(c)[1], 8), max_fraction)
+    return whole, min(math.floor(c * 2 ** (7 + fraction) + uniform), 2**14), fraction
+
+
+def update_i8(z, x, c, h, exponent, rng):
+    uniform, lanes = rng.vector(len(z), 16, exponent)
+    whole, mantissa, fraction = split_i8(c, exponent, uniform)
+    r = lanes[lane_i8(np.arange(len(z)))]
+    p = (x * mantissa + 64) >> 7
+    t = (p + ((h + r) >> (exponent - fraction))) >> fraction
+    return np.clip(z - (t + whole * x), -127, 127)
+
+
+def update_i16(z, x, c, h, exponent, rng, fraction):
+    uniform, lanes = rng.vector(len(z), 32, fraction)
+    c = math.floor(min(max(c * 2**fraction, -(2.0**30)), 2.0**30) + uniform)
+    r = lanes[lane_i16(np.arange(len(z)))]
+    t = np.clip((c * x + h * 2**exponent + r) >> fraction, -32768, 32767)
+    return np.clip(z - t, -32767, 32767)
+
+
+def ger_encoded(z, x, c, h, exponent, rng):
+    """z - (c x + h), rounded row by row; h in fixed point, or None."""
+    wide_x, wide_z = x.astype(np.int64), z.astype(np.int64)
+    rows = []
+    for r in range(len(z)):
+        h_r = 0 if h is None else h[r]
+        if z.dtype == np.int8:
+            rows.append(update_i8(wide_z[r], wide_x, float(c[r]), h_r, exponent, rng))
+        else:
+            fraction = fraction_bits(x)
+            rows.append(update_i16(wide_z[r], wide_x, float(c[r]), h_r, exponent, rng, fraction))
+    return np.array(rows, z.dtype).reshape(z.shape)
+
+
+def ger(z, x, c, h, rng):
+    if z.size == 0:
+        return z.copy()
+    return ger_encoded(z, x, c, *encode_h(h, x, z), rng)
+
+
+def axpy(z, x, c, h, rng):
+    return ger(z[None], x, [c], None if h is None else np.asarray(h)[None], rng)[0]
+
+
+def dot(x, y):
+    return sum(int(a) * int(b) for a, b in zip(x, y, strict=True))
+
+
+def quantize(x, scale, dtype, rng):
+    """x / scale rounded by 16 bits of its fraction, and clamped; x of one dimension."""
+    if len(x) == 0:
+        return np.empty(0, dtype)
+    y = np.clip(x.astype(np.float64) / scale, -largest(dtype), largest(dtype))
+    low = np.floor(y)
+    fraction = np.rint((y - low) * 2**16).astype(np.int64)
+    lanes = rng.vector(len(x), 16, 16)[1][: len(x)]
+    return (low.astype(np.int64) + ((fraction + lanes) >> 16)).astype(dtype)
+
+
+def quantize_rows(X, dtype):
+    """The data of an integer run: to nearest, one scale for all. Returns (integers, scale)."""
+    scale = float(np.abs(X).max()) / largest(dtype) or 1.0
+    return quantize(X.ravel(), scale, dtype, ReferenceRng(0, "nearest")).reshape(X.shape), scale
+
+
+# ---- Losses, in the order of operations of kernels/losses.h --------------------------------------
+
+
+def expm1(x):
+    """e**x - 1: libm's differs in the last bit from machine to machine, this one does not."""
+    shift = np.float64(float.fromhex("0x1.8p52"))
+    shifted = x * float.fromhex("0x1.71547652b82fep0") + shift
+    k = shifted - shift
+    r = (x - k * float.fromhex("0x1.62e42fee00000p-1")) - k * float.fromhex("0x1.a39ef35793c76p-33")
+    p = np.full_like(x, 1 / math.factorial(13))
+    for n in range(12, 1, -1):
+        p = p * r + 1 / math.factorial(n)
+    p = (p * r) * r + r
+    power = ((shifted.view(np.uint64) + np.uint64(1023)) << np.uint64(52)).view(np.float64)
+    return power * p + (power - 1.0)
+
+
+def in_order_sum(v):
+    return np.cumsum(v)[-1]
+
+
+def softmax(a):
+    e = expm1(np.maximum(a - a.max(), -700.0)) + 1.0
+    return e / in_order_sum(e)
+
+
+def softmax_change(p, q):
+    """softmax(m + q) - p, where p = softmax(m)."""
+    if q.max() < 30.0 and q.min() > -30.0:
+        e = expm1(q)
+        total = in_order_sum(p * e)
+        return p * (e - total) * (1.0 / (1.0 + total))
+    e = expm1(np.maximum(q - q.max(), -700.0)) + 1.0
+    return p * e / in_order_sum(p * e) - p
+
+
+# ---- Problems ------------------------------------------------------------------------------------
+
+
+def loss_derivative(problem, margins, i):
+    """loss'(margins, y_i), of shape (C,)."""
+    if problem.kind == "squared":
+        return margins - problem.y[i]
+    e = np.exp(margins - margins.max())
+    return e / e.sum() - np.eye(problem.n_outputs)[problem.y[i]]
+
+
+def sample_gradient(problem, X, w, i):
+    """The gradient of f_i at w (C, d), on data X."""
+    x = X[i].astype(np.float64)
+    return np.outer(loss_derivative(problem, w @ x, i), x) + problem.l2 * w
+
+
+def full_gradient(problem, X, w):
+    return sum(sample_gradient(problem, X, w, i) for i in range(len(X))) / len(X)
+
+
+def float_data(problem, data, dtype, quantized_bits):
+    """What a full-precision run reads: in the inner loop, and for full gradients."""
+    if data == "exact":
+        return problem.X.astype(dtype), problem.X
+    k, scale = quantize_rows(problem.X, {8: np.int8, 16: np.int16}[quantized_bits])
+    X = (k * scale).astype(dtype)
+    return X, X
+
+
+# ---- SGD and SVRG --------------------------------------------------------------------------------
+
+
+def draw_samples(random, n_samples, epoch_length, option):
+    samples = random.integers(n_samples, size=epoch_length)
+    if option == "II":
+        samples = samples[: random.integers(1, epoch_length + 1)]
+    return samples
+
+
+def solve_float(
+    problem,
+    algorithm,
+    dtype=np.float64,
+    data="exact",
+    *,
+    step_size,
+    epoch_length,
+    epochs,
+    option="I",
+    seed=0,
+    quantized_bits=8,
+):
+    """SGD (Algorithm 1 without Q) and SVRG, in float64. Returns w after each epoch."""
+    inner, full = float_data(problem, data, dtype, quantized_bits)
+    random = np.random.default_rng(seed)
+    w = np.zeros((problem.n_outputs, problem.n_features))
+    path = []
+    for _ in range(epochs):
+        w_center = w
+        g_center = full_gradient(problem, full, w_center)
+        for i in draw_samples(random, problem.n_samples, epoch_length, option):
+            g = sample_gradient(problem, inner, w, i)
+            if algorithm == "svrg":
+                g = g - sample_gradient(problem, inner, w_center, i) + g_center
+            w = w - step_size * g
+        path.append(w.reshape(problem.weight_shape))
+    return path
+
+
+# ---- LP-SGD, LP-SVRG, HALP -----------------------------------------------------------------------
+
+
+def fold_every(step_size, l2):
+    """The most steps that leave rho = (1 - step_size * l2)**steps at 1 - 1/64 or more."""
+    if step_size * l2 == 0:
+        return 0
+    return max(1, int(math.log(1 - 1 / 64) / math.log1p(-step_size * l2)))
+
+
+def solve_integer(
+    problem,
+    algorithm,
+    data_dtype,
+    model_dtype,
+    full_pass,
+    *,
+    step_size,
+    epoch_length,
+    epochs,
+    mu=1.0,
+    delta=None,
+    option="I",
+    seed=0,
+    w0=None,
+):
+    """LP-SGD, LP-SVRG and HALP (Algorithms 1-3) on integer data and an integer model.
+
+    ``full_pass(w)`` returns the full gradient and, for every sample, the margins (squared loss) or
+    their softmax, in float64. It is given, because every bit of it counts: the integers that come
+    out of this function are exact. Returns w after each epoch, and the last integer model.
+    """
+    a, l2 = step_size, problem.l2
+    X, s = quantize_rows(problem.X, data_dtype)
+    random, rng = np.random.default_rng(seed), ReferenceRng(seed)
+    top = largest(model_dtype)
+    fixed_delta = 1 / top if delta is None else delta
+    shape = (problem.n_outputs, problem.n_features)
+    w = np.zeros(shape) if w0 is None else np.array(w0, np.float64).reshape(shape)
+
+    def representable(w):
+        nearest = ReferenceRng(0, "nearest")
+        return quantize(w.ravel(), fixed_delta, model_dtype, nearest).reshape(shape)
+
+    if algorithm != "halp":
+        w = representable(w) * fixed_delta
+    every = fold_every(a, l2)
+    path, z = [], None
+    for _ in range(epochs):
+        g, center = full_pass(w)
+        samples = draw_samples(random, problem.n_samples, epoch_length, option)
+        if algorithm == "halp":
+            delta = math.sqrt(in_order_sum((g * g).ravel())) / (mu * top)
+            z, h = np.zeros(shape, model_dtype), (a / delta) * g
+        elif algorithm == "lp-svrg":  # the l2 term acts on z, which is w itself
+            delta, z, h = fixed_delta, representable(w), (a / fixed_delta) * (g - l2 * w)
+        else:
+            delta, z, h = fixed_delta, representable(w), None
+
+        def derivative(q, i, center=center):
+            """The derivative of the (variance-reduced) loss, where z has the margins q."""
+            if algorithm == "halp":
+                return q if problem.kind == "squared" else softmax_change(center[i], q)
+            if algorithm == "lp-svrg":
+                return (q if problem.kind == "squared" else softmax(q)) - center[i]
+            if problem.kind == "squared":
+                return q - problem.y[i]
+            return softmax(q) - np.eye(problem.n_outputs)[problem.y[i]]
+
+        # z stands for delta * rho * z. rho takes the l2 term and is folded into z now and then; h,
+        # which ought to be divided by it, is divided by its mean.
+        rho, shrink = 1.0, 1.0 - a * l2
+        by_mean_rho = every / sum(shrink**t for t in range(1, every + 1)) if every else 1.0
+        h, exponent = encode_h(h, X, z, by_mean_rho)
+        for t, i in enumerate(samples, 1):
+            q = s * delta * rho * (z.astype(np.int64) @ X[i].astype(np.int64))
+            beta = derivative(q, i)
+            rho *= shrink
+            c = beta * (a * s / (delta * rho))
+            z = ger_encoded(z, X[i], c, h, exponent, rng)
+            if every and t % every == 0:
+                z = np.array([axpy(z_c, z_c, 1.0 - rho, None, rng) for z_c in z])
+                rho = 1.0
+        w = (w if algorithm == "halp" else 0.0) + z * (delta * rho)
+        path.append(w.reshape(problem.weight_shape))
+    return path, z

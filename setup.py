@@ -1,12 +1,13 @@
 """Build the extension modules. Everything else about the package is in pyproject.toml.
 
 The C kernels are compiled here rather than by setuptools, because each instruction set needs flags
-of its own. An instruction set that the compiler does not know is left out, which the console and
-``halpbench.kernels.build_info()`` say.
+of its own (kernels/flags.txt). An instruction set that the compiler cannot compile for is left out,
+which the console and ``halpbench.kernels.build_info()`` say.
 """
 
 import json
 import logging
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,26 +15,22 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# No fused multiply-adds but those written out: results must have the same bits on every CPU.
-# No LTO: it would let code of one instruction set leak into another's functions.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
-C_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden", *FLAGS]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"]
-
-# Instruction set: flags of kernels/backend_<isa>.c, and the macro that shows they took effect.
-LEVELS = {
-    "scalar": (["-fno-tree-vectorize", "-fno-tree-slp-vectorize"], "__STDC__"),
-    "sse41": (["-msse4.1"], "__SSE4_1__"),
-    "avx2": (["-mavx2", "-mfma"], "__AVX2__"),
-    "avx512": (AVX512, "__AVX512BW__"),
-    "avx512vnni": ([*AVX512, "-mavx512vnni"], "__AVX512VNNI__"),
-    "neon": ([], "__aarch64__"),
-}
-
 KERNELS = Path("kernels")
 HEADERS = sorted(str(path) for path in KERNELS.glob("*.h"))
 # Not build_temp, which is a new folder for every editable installation.
 CYTHON_DIR, OBJECT_DIR = Path("build", "cython"), Path("build", "kernels")
+
+
+def read_levels() -> dict[str, tuple[list[str], str]]:
+    """Return the flags of each instruction set, and a macro that shows that they take effect."""
+    lines = (KERNELS / "flags.txt").read_text().splitlines()
+    rows = [line.split() for line in lines if line and not line.startswith("#")]
+    return {isa: (flags, macro) for isa, macro, *flags in rows}
+
+
+LEVELS = read_levels()
+FLAGS, _ = LEVELS.pop("all")
+C_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden", *FLAGS]
 
 
 class BuildKernels(build_ext):
@@ -70,14 +67,11 @@ class BuildKernels(build_ext):
     def why_not(self, isa: str) -> str:
         """Return why the compiler cannot compile for this instruction set, or nothing if it can."""
         flags, macro = LEVELS[isa]
-        probe = OBJECT_DIR / f"probe_{isa}.c"
-        probe.write_text(f"#ifndef {macro}\n#error not a target of this compiler\n#endif\n")
-        command = [*self.compiler.compiler_so, *flags, "-fsyntax-only", str(probe)]
+        command = [*self.compiler.compiler_so, *flags, "-dM", "-E", "-x", "c", os.devnull]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode == 0:
-            return ""
-        errors = [line for line in run.stderr.splitlines() if "error" in line]
-        return (errors or ["the compiler failed"])[0].split("error")[-1].strip(": ")
+            return "" if f" {macro} " in run.stdout else "not a target of this compiler"
+        return run.stderr.partition("\n")[0]
 
     def build_info_source(self, levels: dict[str, list[str]], skipped: dict[str, str]) -> str:
         """Return C source of ``halp_build_info``, a JSON string."""
@@ -101,7 +95,8 @@ class BuildKernels(build_ext):
         stamp = target.with_suffix(".json")
         command = [*self.compiler.compiler_so, *C_FLAGS, *flags, f"-I{KERNELS}"]
         command += ["-c", str(source), "-o", str(target)]
-        # The text of build_info.c stands for the compiler's version, the others' dates are enough.
+        # The text of build_info.c stands for the compiler and its version. It is written each
+        # time; the dates of the others are enough.
         made_from = json.dumps([command, (OBJECT_DIR / "build_info.c").read_text()])
         inputs = [source, *map(Path, HEADERS)] if source.parent == KERNELS else []
         if not self.force and target.exists() and stamp.exists():

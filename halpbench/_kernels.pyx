@@ -167,6 +167,9 @@ cdef int _open(object array, str name, Py_buffer *view, int ndim, bint writable)
         elif view.format[0] == b"d":
             dtype = F64
     if dtype < 0:
+        if view.format is not NULL and view.format[0] == b"=" and view.itemsize > 1:
+            PyBuffer_Release(view)
+            raise ValueError(f"{name} must be aligned to its items; use numpy.require")
         got = getattr(array, "dtype", (<bytes> view.format).decode() if view.format else "bytes")
         PyBuffer_Release(view)
         raise TypeError(f"{name} must be int8, int16, float32 or float64, got {got}")

@@ -119,7 +119,7 @@ def quantize(
         If ``bits`` is neither 8 nor 16, ``scale`` is not finite and positive, or ``x`` has NaN or
         infinite entries.
     """
-    x = np.ascontiguousarray(x)
+    x = np.asarray(x, order="C")
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"x must be float32 or float64, got {x.dtype}")
     if bits not in INTEGERS:
@@ -155,7 +155,7 @@ def dequantize(
     ValueError
         For other scales.
     """
-    q = np.ascontiguousarray(q)
+    q = np.asarray(q, order="C")
     if q.dtype not in INTEGERS.values():
         raise TypeError(f"q must be int8 or int16, got {q.dtype}")
     if np.dtype(dtype) not in (np.float32, np.float64):

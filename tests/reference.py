@@ -92,6 +92,7 @@ def to_nearest(v):
     return np.floor(np.clip(v, -32766.5, 32766.5) + 0.5).astype(np.int64)
 
 
+@np.errstate(over="ignore")  # what is too large saturates
 def encode_h_i8(h, factor=1.0):
     """factor * h in units of 2**-exponent, and the finest exponent of 8 .. 13 that holds it."""
     most = np.abs(h).max() * abs(factor)
@@ -99,6 +100,7 @@ def encode_h_i8(h, factor=1.0):
     return to_nearest(h * (factor * 2**exponent)), exponent
 
 
+@np.errstate(over="ignore")
 def encode_h_i16(h, fraction, factor=1.0):
     """factor * h in units of 2**(exponent - fraction), and the least exponent that holds it."""
     most = np.abs(h).max() * abs(factor) * 2**fraction

@@ -8,7 +8,9 @@ which the console and ``halpbench.kernels.build_info()`` say.
 import json
 import logging
 import os
+import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -109,6 +111,15 @@ class BuildKernels(build_ext):
         return str(target)
 
 
+def choose_compiler() -> None:
+    """Take any C compiler there is where the one that Python was built with is missing."""
+    built_with = (sysconfig.get_config_var("CC") or "").split()
+    if "CC" in os.environ or not built_with or shutil.which(built_with[0]):
+        return
+    found = [compiler for compiler in ("cc", "gcc", "clang") if shutil.which(compiler)]
+    os.environ["CC"] = found[0] if found else built_with[0]
+
+
 def extension(name: str) -> Extension:
     """Return the extension module whose Cython source lies where its name says."""
     return Extension(
@@ -120,6 +131,7 @@ def extension(name: str) -> Extension:
     )
 
 
+choose_compiler()
 setup(
     # Only _kernels contains the kernels; _loops calls them through its table of backends.
     ext_modules=[extension("halpbench._kernels"), extension("halpbench.solvers._loops")],

@@ -1,0 +1,81 @@
+# halpbench. `make` alone prints what there is; every target does its own set-up.
+
+SUITE ?= full
+RESULTS ?=
+VENV ?= .venv
+EXTRAS ?= bench,dev
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --prefer-binary
+INSTALLED := $(VENV)/installed
+BUILT := $(VENV)/built
+C_TESTS := kernels/tests/run.sh
+C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch])
+CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test lint test-c test-emulated test-python build format peers clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+bench: build ## make the speedup tables: SUITE=full (10 minutes) or smoke (one), RESULTS=folder
+	$(BIN)/python -m halpbench bench --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
+
+test: build ## run all tests on this machine: C, then Python
+	$(C_TESTS) native
+	$(BIN)/python -m pytest
+
+test-python: build ## run the Python tests only
+	$(BIN)/python -m pytest
+
+test-c: ## run the C tests under gcc, under clang, and with sanitizers
+	$(C_TESTS) gcc
+	$(C_TESTS) clang
+	$(C_TESTS) sanitize
+
+test-emulated: ## run the C tests of instruction sets this CPU may lack, emulated
+	$(C_TESTS) simde
+	$(C_TESTS) neon
+
+lint: build ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/cython-lint $(CYTHON_SOURCES)
+	@if command -v clang-format >/dev/null; \
+	then echo clang-format --dry-run -Werror kernels; \
+	     clang-format --dry-run -Werror $(C_SOURCES); \
+	else echo "SKIP clang-format: it is not installed"; fi
+
+format: $(INSTALLED) ## rewrite Python and C in the style that lint asks for
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	clang-format -i $(C_SOURCES)
+
+build: $(BUILT) ## install into .venv and compile
+
+# What it is made from, and no more: a second `make` finds nothing to do.
+$(BUILT): $(INSTALLED) setup.py kernels/flags.txt $(wildcard kernels/*.[ch]) $(CYTHON_SOURCES)
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(INSTALLED): pyproject.toml
+	@python=$(PYTHON); \
+	for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	    [ -z "$$python" ] && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	        && python=$$p; \
+	done; \
+	[ -n "$$python" ] || { echo "Python 3.11 or later is needed; PYTHON=path names it" >&2; exit 1; }; \
+	echo "Installing into $(VENV), which takes a minute or two"; \
+	$$python -m venv $(VENV)
+	$(PIP) 'setuptools>=77' 'cython>=3.0'
+	$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
+	@touch $@
+
+peers: build ## install the libraries that the kernels are compared with
+	$(PIP) --no-build-isolation -e '.[$(EXTRAS),peers]'
+
+clean: ## remove everything that was built, .venv included
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	find halpbench -name '*.so' -delete

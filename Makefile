@@ -42,7 +42,7 @@ lint: build ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/cython-lint $(CYTHON_SOURCES)
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON_SOURCES)
 	@if command -v clang-format >/dev/null; \
 	then echo clang-format --dry-run -Werror kernels; \
 	     clang-format --dry-run -Werror $(C_SOURCES); \

@@ -200,6 +200,11 @@ cdef int _check_range(Py_buffer *view, int dtype, str name) except -1:
     return 0
 
 
+cdef bint _overlap(Py_buffer *x, Py_buffer *y) noexcept:
+    cdef size_t x_start = <size_t> x.buf, y_start = <size_t> y.buf
+    return x_start < y_start + <size_t> y.len and y_start < x_start + <size_t> x.len
+
+
 cdef int _same(Py_ssize_t got, Py_ssize_t expected, str what) except -1:
     if got != expected:
         raise ValueError(f"{what}: got {got}, expected {expected}")
@@ -387,8 +392,15 @@ cdef int _update(Py_buffer *w, int tw, Py_buffer *x, int tx, size_t rows, const 
     cdef const float *h32 = NULL
     cdef int16_t *encoded = NULL
     cdef halp_h fixed
+    cdef size_t r
     if n == 0 or rows == 0:
         return 0
+    if _overlap(x, w) and (x.buf != w.buf or x.len != w.len):
+        raise ValueError("x and z overlap; give a copy of x")
+    if tw == F32:
+        for r in range(rows):
+            if not isfinite(<float> c[r]):
+                raise ValueError(f"c must be finite in float32, got {c[r]}")
     if h is not None:
         h = np.asarray(h)
         if h.dtype.kind not in "fiu":
@@ -396,7 +408,8 @@ cdef int _update(Py_buffer *w, int tw, Py_buffer *x, int tx, size_t rows, const 
         expected = tuple(w.shape[axis] for axis in range(w.ndim))
         if h.shape != expected:
             raise ValueError(f"h must have shape {expected}, got {h.shape}")
-        h = np.ascontiguousarray(h, np.float32 if tw == F32 else np.float64).reshape(rows, n)
+        with np.errstate(over="ignore"):  # refused below
+            h = np.ascontiguousarray(h, np.float32 if tw == F32 else np.float64).reshape(rows, n)
         if not np.isfinite(h).all():
             raise ValueError("h must be finite")
         if tw == F32:
@@ -466,8 +479,9 @@ def axpy(z, x, c, h=None, rng=None, rounding="stochastic"):
     TypeError
         For other dtypes.
     ValueError
-        For shapes that differ, arrays that are not contiguous, integers out of range, or a ``c``
-        or ``h`` that is not finite. ``z`` is then unchanged.
+        For shapes that differ, arrays that are not contiguous, integers out of range, a ``c`` or
+        ``h`` that is not finite, or an ``x`` that overlaps with ``z`` (``x`` may be ``z`` itself).
+        ``z`` is then unchanged.
     """
     cdef Py_buffer a, b
     cdef int tz, tx

@@ -567,6 +567,24 @@ def test_arrays_that_are_not_contiguous_or_aligned_are_refused():
         kernels.dot(between, between)
 
 
+@all_families
+def test_arrays_that_overlap_are_refused(family):
+    block = np.ones(1000, np.int64)
+    x, z = block.view(family[0])[:90], block.view(family[1])[20:110]
+    refuse(ValueError, "x and z overlap", kernels.axpy, z, x, 0.1)
+    refuse(ValueError, "x and z overlap", kernels.ger, z.reshape(2, 45), x[45:], [0.1, 0.1])
+    if family[0] == family[1]:
+        refuse(ValueError, "x and z overlap", kernels.ger, z.reshape(2, 45), z[:45], [0.1, 0.1])
+        kernels.ger(z[None], z, [0.0])
+    kernels.axpy(z, block.view(family[0])[300:390], 0.1)
+
+
+def test_what_float32_cannot_hold_is_refused():
+    z = np.ones(3, np.float32)
+    refuse(ValueError, "c must be finite in float32, got 1e\\+300", kernels.axpy, z, z, 1e300)
+    refuse(ValueError, "h must be finite", kernels.axpy, z, z, 0.1, np.full(3, 1e300))
+
+
 def test_read_only_arrays_are_read_and_never_written(backend):
     x = values(np.random.default_rng(0), I8, 70)
     assert kernels.dot(x, x) == reference.dot(x, x)

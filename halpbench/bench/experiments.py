@@ -15,12 +15,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from halpbench import datasets, kernels
+from halpbench import datasets, kernels, simulate
 from halpbench.bench import cases, clock
 from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.bench.runner import Event, Problems
+from halpbench.fixedpoint import largest_integer
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers import Run
+from halpbench.solvers import Epoch, Run
+from halpbench.solvers.precision import PRECISIONS
 
 AnyProblem = LeastSquares | SoftmaxRegression
 Measured = tuple[list[Series], dict[str, Any]]
@@ -62,6 +64,8 @@ class Curves:
         Of quantized data.
     contenders : tuple of Contender
     epochs : int
+    repeats : int
+        Whole runs, for the times; what they compute is the same each time.
     seed : int
         Of samples and rounding, the same for all contenders.
     """
@@ -73,6 +77,7 @@ class Curves:
     bits: int
     contenders: tuple[Contender, ...]
     epochs: int
+    repeats: int = 1
     seed: int = 0
     suite: str = "full"
     kind: ClassVar[str] = "curves"
@@ -86,6 +91,31 @@ class Curves:
         """Run the contenders in turns, an epoch each; look at the iterates afterwards."""
         problem, test, facts = load(self.problem, problems)
         length = round(self.problem.steps_per_sample * problem.n_samples)
+        epochs: dict[str, list[Epoch]] = {c.name: [] for c in self.contenders}
+        with clock.one_thread():
+            for _ in range(self.repeats):
+                iterates = self._run(problem, length, epochs)
+        judged = reference_problem(problem, self.bits) if self.data == "quantized" else problem
+        optimum = least_squares_solution(judged) if isinstance(judged, LeastSquares) else None
+        series = []
+        for contender in self.contenders:
+            done = epochs[contender.name]
+            once = done[: self.epochs]
+            samples = {
+                "inner": tuple(_ns(e.inner_seconds) for e in done),
+                "full_gradient": tuple(_ns(e.full_gradient_seconds) for e in done),
+            }
+            found = _history(judged, iterates[contender.name], optimum, test)
+            found |= {"scale": [e.scale for e in once], "saturated": [e.saturated for e in once]}
+            series.append(Series(contender.name, samples, {**_about(contender), **found}))
+        facts |= {"n_samples": problem.n_samples, "n_features": problem.n_features}
+        facts |= {"epoch_length": length, "backend": kernels.active()}
+        return series, facts
+
+    def _run(
+        self, problem: AnyProblem, length: int, epochs: dict[str, list[Epoch]]
+    ) -> dict[str, list[FloatArray]]:
+        """Run the contenders in turns, an epoch each; add to the epochs, return the iterates."""
         runs = {
             c.name: Run(
                 problem,
@@ -95,46 +125,304 @@ class Curves:
                 epoch_length=length,
                 seed=self.seed,
                 quantized_bits=self.bits,
-                **options(c, self.problem.step_size),
+                **_options(c, self.problem.step_size),
             )
             for c in self.contenders
         }
         iterates = {name: [run.w] for name, run in runs.items()}
-        epochs: dict[str, list[Any]] = {name: [] for name in runs}
-        with clock.one_thread():
-            for order in clock.rounds(
-                list(runs), at_least=self.epochs, at_most=self.epochs, budget_seconds=math.inf
-            ):
-                for name in order:
-                    if epochs[name] and epochs[name][-1].diverged:
-                        continue
-                    epochs[name].append(runs[name].epoch())
-                    iterates[name].append(runs[name].w)
-        judged = reference_problem(problem, self.bits) if self.data == "quantized" else problem
-        facts |= {"n_samples": problem.n_samples, "n_features": problem.n_features}
-        facts |= {"epoch_length": length, "backend": kernels.active()}
-        optimum = least_squares_solution(judged) if isinstance(judged, LeastSquares) else None
-        series = [
-            Series(
-                c.name,
-                {
-                    "inner": tuple(_ns(e.inner_seconds) for e in epochs[c.name]),
-                    "full_gradient": tuple(_ns(e.full_gradient_seconds) for e in epochs[c.name]),
-                },
-                {
-                    **_about(c),
-                    **_history(judged, iterates[c.name], optimum, test),
-                    "scale": [e.scale for e in epochs[c.name]],
-                    "saturated": [e.saturated for e in epochs[c.name]],
-                    "diverged": any(e.diverged for e in epochs[c.name]),
-                },
+        for order in clock.rounds(
+            list(runs), at_least=self.epochs, at_most=self.epochs, budget_seconds=math.inf
+        ):
+            for name in order:
+                # A run that has diverged stays where it was, which its picture then shows.
+                epochs[name].append(runs[name].epoch())
+                iterates[name].append(runs[name].w)
+        return iterates
+
+
+@dataclass(frozen=True)
+class BitCentering:
+    """A run of HALP in two dimensions with few bits, every iterate kept: Figure 2.
+
+    Attributes
+    ----------
+    bits : int
+        So few that a grid of all representable models can be drawn.
+    """
+
+    figure: str = "fig2"
+    bits: int = 4
+    n_samples: int = 40
+    condition: float = 2.0
+    epoch_length: int = 60
+    epochs: int = 4
+    seed: int = 1
+    suite: str = "full"
+    kind: ClassVar[str] = "bit-centering"
+
+    @property
+    def name(self) -> str:
+        """What a progress line calls it."""
+        return f"{self.figure}, {self.bits} bits in 2 dimensions"
+
+    def measure(self, problems: Problems) -> Measured:
+        """Simulate; the compiled solvers have too many bits for a picture."""
+        problem = conditioned_problem(self.condition, self.n_samples, 2, self.seed)
+        mu = problem.strong_convexity()
+        found = simulate.solve(
+            problem,
+            "halp",
+            simulate.FixedPoint(self.bits),
+            step_size=0.5 / problem.smoothness(),
+            epoch_length=self.epoch_length,
+            epochs=self.epochs,
+            mu=mu,
+            seed=self.seed,
+            keep_path=True,
+        )
+        path = [epoch.tolist() for epoch in found.path]
+        series = Series(
+            f"HALP {self.bits} bits",
+            {},
+            {
+                "algorithm": "halp",
+                "path": path,
+                "scale": found.history["scale"].tolist()[1:],
+                "grad_norm": found.history["grad_norm"].tolist(),
+            },
+        )
+        facts = {
+            "highest": simulate.FixedPoint(self.bits).highest,
+            "optimum": least_squares_solution(problem).tolist(),
+            "hessian": (problem.X.T @ problem.X / problem.n_samples).tolist(),
+            "mu": mu,
+        }
+        return [series], facts
+
+
+# Values of mu in Figure 5, as multiples of the constant of strong convexity: the first is what the
+# theory asks for, the best of all is what a grid search finds.
+MU_FACTORS = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The gradient norm after some epochs on a problem of a given condition number: Figure 5.
+
+    Attributes
+    ----------
+    condition : float
+        Largest over smallest eigenvalue of the Hessian, at least 1.
+    """
+
+    condition: float
+    seed: int
+    figure: str = "fig5"
+    n_samples: int = 1_000
+    n_features: int = 50
+    epochs: int = 50
+    suite: str = "full"
+    kind: ClassVar[str] = "conditioning"
+
+    @property
+    def name(self) -> str:
+        """What a progress line calls it."""
+        return f"{self.figure}, condition number {self.condition:,.0f}, seed {self.seed}"
+
+    def measure(self, problems: Problems) -> Measured:
+        """Run every algorithm; the gradients are those of the original data, in float64."""
+        problem = conditioned_problem(self.condition, self.n_samples, self.n_features, self.seed)
+        mu, largest = problem.strong_convexity(), problem.smoothness()
+        reach = 1.25 * float(np.abs(least_squares_solution(problem)).max())
+        contenders = [Contender("sgd", "D64fM64f"), Contender("svrg", "D64fM64f")]
+        for bits, precision in PRECISION.items():
+            # The finest fixed scale that reaches the solution: the best that could be chosen.
+            delta = (("delta", reach / largest_integer(bits)),)
+            contenders += [Contender(a, precision, delta) for a in ("lp-sgd", "lp-svrg")]
+            contenders += [
+                Contender("halp", precision, (("mu", factor * mu),), f"mu x {factor:g}")
+                for factor in MU_FACTORS
+            ]
+        series = []
+        for contender in contenders:
+            run = Run(
+                problem,
+                contender.algorithm,
+                contender.precision,
+                "exact",
+                seed=self.seed,
+                **_options(contender, 0.25 / largest),
             )
-            for c in self.contenders
-        ]
-        return series, facts
+            for _ in range(self.epochs):
+                if run.epoch().diverged:
+                    break
+            norm = float(np.linalg.norm(problem.gradient(run.w)))
+            series.append(Series(contender.name, {}, {**_about(contender), "grad_norm": norm}))
+        start = float(np.linalg.norm(problem.gradient(np.zeros(self.n_features))))
+        return series, {"mu": mu, "smoothness": largest, "grad_norm_start": start}
 
 
-Experiment = Curves
+@dataclass(frozen=True)
+class Bits:
+    """The gradient norm after some epochs at a number of bits, simulated.
+
+    Attributes
+    ----------
+    bits : int
+        2 to 24.
+    """
+
+    bits: int
+    seed: int
+    figure: str = "bits"
+    n_samples: int = 200
+    n_features: int = 20
+    condition: float = 10.0
+    epochs: int = 25
+    suite: str = "full"
+    kind: ClassVar[str] = "bits"
+
+    @property
+    def name(self) -> str:
+        """What a progress line calls it."""
+        return f"{self.figure}, {self.bits} bits, seed {self.seed}"
+
+    def measure(self, problems: Problems) -> Measured:
+        """Simulate on data that are not quantized: the model's bits are the only difference."""
+        problem = conditioned_problem(self.condition, self.n_samples, self.n_features, self.seed)
+        reach = 1.25 * float(np.abs(least_squares_solution(problem)).max())
+        series = []
+        for algorithm in LOW_PRECISION:
+            for rounding in ("unbiased", "biased"):
+                model = simulate.FixedPoint(self.bits, rounding=rounding)
+                found = simulate.solve(
+                    problem,
+                    algorithm,
+                    model,
+                    step_size=0.25 / problem.smoothness(),
+                    epochs=self.epochs,
+                    mu=problem.strong_convexity(),
+                    delta=reach / model.highest,
+                    seed=self.seed,
+                )
+                facts = {
+                    "algorithm": algorithm,
+                    "rounding": rounding,
+                    "grad_norm": float(found.history["grad_norm"].iloc[-1]),
+                }
+                series.append(Series(f"{algorithm.upper()}, {rounding}", {}, facts))
+        start = float(np.linalg.norm(problem.gradient(np.zeros(self.n_features))))
+        return series, {"grad_norm_start": start}
+
+
+@dataclass(frozen=True)
+class Theory:
+    """Suboptimality of many runs of LP-SVRG or HALP, next to the bounds of docs/theory.md.
+
+    Attributes
+    ----------
+    problem : str
+        "quadratic" or "logistic".
+    algorithm : str
+        "lp-svrg" or "halp".
+    precision : str or None
+        Of the compiled solver, which runs on the quantized problem; None for a simulation on the
+        original one.
+    bits : int
+        Of the model.
+    delta : float
+        LP-SVRG: the fixed scale; 0 for HALP.
+    gamma : float
+        The contraction that the theory promises for exact arithmetic; it sets step size and epoch
+        length.
+    runs : int
+        Seeds 0, 1, ...
+    """
+
+    problem: str
+    algorithm: str
+    precision: str | None
+    bits: int
+    delta: float = 0.0
+    gamma: float = 0.5
+    epochs: int = 10
+    runs: int = 100
+    figure: str = "theory"
+    suite: str = "full"
+    kind: ClassVar[str] = "theory"
+
+    @property
+    def name(self) -> str:
+        """What a progress line calls it."""
+        by = self.precision or f"{self.bits} bits, simulated"
+        scale = f", delta {self.delta:g}" if self.delta else ""
+        return f"{self.figure}, {self.problem}, {self.algorithm.upper()} {by}{scale}"
+
+    def measure(self, problems: Problems) -> Measured:
+        """Run all seeds with option II; the bounds go into the facts."""
+        problem = theory_problem(self.problem)
+        solved = problem
+        if self.precision is not None:
+            solved = reference_problem(problem, PRECISIONS[self.precision].data_bits)
+        mu, smoothness = solved.strong_convexity(), solved.smoothness()
+        length = theory_epoch_length(self.gamma, smoothness / mu)
+        options: dict[str, Any] = {
+            "step_size": theory_step_size(self.gamma, smoothness),
+            "epoch_length": length,
+            "option": "II",
+        }
+        options |= {"delta": self.delta} if self.delta else {"mu": mu}
+        optimum = minimizer(solved)
+        gaps = []
+        for seed in range(self.runs):
+            if self.precision is None:
+                iterates = self._simulated(problem, seed, options)
+            else:
+                run = Run(
+                    problem, self.algorithm, self.precision, "quantized", seed=seed, **options
+                )
+                iterates = [run.w]
+                for _ in range(self.epochs):
+                    run.epoch()
+                    iterates.append(run.w)
+            gaps.append([suboptimality(solved, w, optimum) for w in iterates])
+        d = math.prod(solved.weight_shape)
+        facts: dict[str, Any] = {
+            "mu": mu,
+            "smoothness": smoothness,
+            "dimension": d,
+            "epoch_length": length,
+            "optimum_max": float(np.abs(optimum).max()),
+        }
+        if self.delta:
+            noise = lp_svrg_noise(self.gamma, d, self.delta, smoothness, length)
+            facts["noise"] = noise
+            facts["bound"] = [
+                lp_svrg_bound(self.gamma, noise, gaps[0][0], k) for k in range(self.epochs + 1)
+            ]
+        else:
+            facts["contraction_bound"] = halp_contraction(
+                self.gamma, d, smoothness / mu, self.bits, length
+            )
+        name = f"{self.algorithm.upper()} {self.precision or self.bits}"
+        return [Series(name, {}, {"algorithm": self.algorithm, "gaps": gaps})], facts
+
+    def _simulated(
+        self, problem: AnyProblem, seed: int, options: dict[str, Any]
+    ) -> list[FloatArray]:
+        found = simulate.solve(
+            problem,
+            self.algorithm,
+            simulate.FixedPoint(self.bits),
+            epochs=self.epochs,
+            seed=seed,
+            keep_path=True,
+            **options,
+        )
+        return [found.path[0][0], *(path[-1] for path in found.path)]
+
+
+Experiment = Curves | BitCentering | Conditioning | Bits | Theory
 
 
 def experiments(figure: str, suite: str = "full") -> list[Experiment]:
@@ -222,8 +510,11 @@ def run(
 
 # Constants of the paper: its step sizes, HALP's mu, and the scale of LP-SGD and LP-SVRG by bits.
 SGD_STEP, SVRG_STEP, MU, DELTA = 2.5e-6, 5e-3, 3.0, {8: 0.7, 16: 0.003}
-# `halpbench tune --problem figure-1 --algorithm sgd`; LP-SGD gains from the same step.
-SGD_STEP_TUNED = 1e-3
+# `halpbench tune --problem figure-1 --epochs 40 --seeds 3`: the winners for SGD and LP-SGD are
+# 3e-4 (8-bit data) and 1e-3 (16-bit data); the floor is that of the paper's constants or lower.
+SGD_STEP_TUNED = {8: 3e-4, 16: 1e-3}
+# An epoch takes a fraction of a millisecond; a median of its times is worth the few seconds.
+REPEATS = 5
 
 
 def _figure_1(smoke: bool) -> Iterable[Experiment]:
@@ -231,10 +522,13 @@ def _figure_1(smoke: bool) -> Iterable[Experiment]:
     for bits, low in PRECISION.items():
         contenders = (
             *(Contender("sgd", p, (("step_size", SGD_STEP),)) for p in ("D64fM64f", "D32fM32f")),
-            Contender("sgd", "D64fM64f", (("step_size", SGD_STEP_TUNED),), "tuned"),
+            Contender("sgd", "D64fM64f", (("step_size", SGD_STEP_TUNED[bits]),), "tuned"),
             Contender("lp-sgd", low, (("step_size", SGD_STEP), ("delta", DELTA[bits]))),
             Contender(
-                "lp-sgd", low, (("step_size", SGD_STEP_TUNED), ("delta", DELTA[bits])), "tuned"
+                "lp-sgd",
+                low,
+                (("step_size", SGD_STEP_TUNED[bits]), ("delta", DELTA[bits])),
+                "tuned",
             ),
             Contender("svrg", "D64fM64f"),
             Contender("svrg", "D32fM32f"),
@@ -247,7 +541,111 @@ def _figure_1(smoke: bool) -> Iterable[Experiment]:
         Contender("svrg", "D32fM32f"),
         *(Contender("halp", p, (("mu", MU),)) for p in ("D8M8", "D8M16", "D16M16")),
     )
-    yield Curves("fig1", "exact data", cases.FIGURE_1, "exact", 8, ours, epochs)
+    yield Curves("fig1", "exact data", cases.FIGURE_1, "exact", 8, ours, epochs, REPEATS)
+
+
+# ---- The other figures -----------------------------------------------------------------------
+
+
+def _figure_2(smoke: bool) -> Iterable[Experiment]:
+    yield BitCentering(epochs=3 if smoke else 4)
+
+
+# Constants of Figure 4: `halpbench tune` on each problem (docs/reproduction.md has the commands).
+MNIST = replace(
+    cases.MNIST_5K,
+    name="mnist",
+    dataset="mnist",
+    n_samples=60_000,
+    fallback=replace(cases.MNIST_5K, n_samples=4_000),
+)
+
+
+def _figure_4(smoke: bool) -> Iterable[Experiment]:
+    problems = [MNIST] if smoke else [MNIST, cases.FASHION_MNIST]
+    epochs = 4 if smoke else 25
+    for problem in problems:
+        if problem.fallback is not None and datasets.find(problem.dataset) is None:
+            problem = problem.fallback
+        for bits, precision in PRECISION.items():
+            delta = (("delta", 1.5 / largest_integer(bits)),)
+            contenders = (
+                Contender("sgd", "D32fM32f", (), "tuned"),
+                Contender("lp-sgd", precision, delta, "tuned"),
+                Contender("svrg", "D32fM32f", (), "tuned"),
+                Contender("lp-svrg", precision, delta, "tuned"),
+                Contender("halp", precision, (("mu", 0.5 if bits == 8 else 0.1),), "tuned"),
+            )
+            yield Curves(
+                "fig4",
+                f"{problem.name}, {bits} bits",
+                problem,
+                "quantized",
+                bits,
+                contenders,
+                epochs,
+            )
+
+
+def _figure_5(smoke: bool) -> Iterable[Experiment]:
+    exponents = (0, 2, 4) if smoke else np.arange(0, 4.01, 1 / 3)
+    for exponent in exponents:
+        for seed in range(1 if smoke else 5):
+            yield Conditioning(float(10**exponent), seed, epochs=10 if smoke else 50)
+
+
+def _bits(smoke: bool) -> Iterable[Experiment]:
+    for bits in (2, 8, 16) if smoke else (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24):
+        for seed in range(1 if smoke else 3):
+            yield Bits(bits, seed, epochs=5 if smoke else 25)
+
+
+def _theory(smoke: bool) -> Iterable[Experiment]:
+    runs, epochs = (10, 6) if smoke else (100, 10)
+    for problem in ("quadratic", "logistic"):
+        for precision, exponents in (("D8M8", (-7, -5, -3)), ("D16M16", (-9, -7, -5, -3))):
+            bits = PRECISIONS[precision].model_bits
+            yield Theory(problem, "halp", precision, bits, epochs=5, runs=runs)
+            for exponent in exponents:
+                yield Theory(
+                    problem, "lp-svrg", precision, bits, 2.0**exponent, epochs=epochs, runs=runs
+                )
+        for bits in (4, 8) if smoke else (3, 4, 5, 6, 7, 8, 10, 12, 14, 16):
+            yield Theory(problem, "halp", None, bits, epochs=5, runs=runs // 2)
+
+
+# ---- Bounds: docs/theory.md derives them -----------------------------------------------------
+
+
+def theory_step_size(gamma: float, smoothness: float) -> float:
+    """Return a = gamma / (4 L (1 + gamma))."""
+    return gamma / (4 * smoothness * (1 + gamma))
+
+
+def theory_epoch_length(gamma: float, condition: float) -> int:
+    """Return the least T >= 8 kappa (1 + gamma) / gamma^2."""
+    return math.ceil(8 * condition * (1 + gamma) / gamma**2)
+
+
+def lp_svrg_noise(gamma: float, d: int, delta: float, smoothness: float, length: int) -> float:
+    """Return what rounding adds to the expected suboptimality in an epoch of LP-SVRG."""
+    rounding = d * delta**2 * smoothness * (1 + gamma) ** 2 / (gamma * (2 + gamma))
+    return rounding * (length + 1) / length
+
+
+def lp_svrg_bound(gamma: float, noise: float, start: float, epoch: int) -> float:
+    """Return the bound on E[f - f*] after some epochs: Theorem 1."""
+    return gamma**epoch * start + noise * (1 - gamma**epoch) / (1 - gamma)
+
+
+def halp_contraction(gamma: float, d: int, condition: float, bits: int, length: int) -> float:
+    """Return the factor by which an epoch of HALP shrinks E[f - f*] at least: Theorem 2.
+
+    It is a promise only where it is below 1.
+    """
+    rounding = 2 * d * condition**2 / largest_integer(bits) ** 2
+    rounding *= (1 + gamma) ** 2 / (gamma * (2 + gamma)) * (length + 1) / length
+    return gamma + rounding
 
 
 # ---- What the experiments share ----------------------------------------------------------------
@@ -258,7 +656,97 @@ def load(
 ) -> tuple[AnyProblem, tuple[Any, Any] | None, dict[str, Any]]:
     """Return a problem, its test set (None for regression), and where the data came from."""
     problem, facts = problems.load(spec)
-    return problem, None, dict(facts)
+    if isinstance(problem, LeastSquares):
+        return problem, None, dict(facts)
+    if spec.dataset != "mnist-5k":
+        return problem, datasets.load(spec.dataset, "test"), dict(facts)
+    # No split of its own, and sorted by class.
+    X, y = datasets.load(spec.dataset)
+    order = np.random.default_rng(0).permutation(len(y))
+    train, test = order[: spec.n_samples], order[spec.n_samples :]
+    return SoftmaxRegression(X[train], y[train], spec.l2), (X[test], y[test]), dict(facts)
+
+
+def conditioned_problem(
+    condition: float, n_samples: int, n_features: int, seed: int
+) -> LeastSquares:
+    """Return least squares whose Hessian has a given condition number.
+
+    X = sqrt(N) U S V^T with random orthonormal columns in U and V and geometrically spaced singular
+    values, so that the eigenvalues of X^T X / N go from 1 / condition to 1.
+
+    Raises
+    ------
+    ValueError
+        If `condition` is less than 1.
+    """
+    if not 1 <= condition < math.inf:
+        raise ValueError(
+            f"condition number: got {condition}, expected a finite number of at least 1"
+        )
+    random = np.random.default_rng(seed)
+    u = np.linalg.qr(random.standard_normal((n_samples, n_features)))[0]
+    v = np.linalg.qr(random.standard_normal((n_features, n_features)))[0]
+    singular = np.geomspace(condition**-0.5, 1, n_features)
+    X = math.sqrt(n_samples) * (u * singular) @ v.T
+    y = X @ random.standard_normal(n_features) + 0.1 * random.standard_normal(n_samples)
+    return LeastSquares(np.ascontiguousarray(X), y)
+
+
+def theory_problem(name: str) -> AnyProblem:
+    """Return a small strongly convex problem; rows of norm 1 keep L / mu low.
+
+    Raises
+    ------
+    ValueError
+        If the name is neither "quadratic" nor "logistic".
+    """
+    random = np.random.default_rng(0)
+    X = random.standard_normal((400, 5))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    if name == "quadratic":
+        return LeastSquares(X, X @ random.uniform(-1, 1, 5) + 0.1 * random.standard_normal(400))
+    if name == "logistic":
+        scores = X @ random.standard_normal((5, 3)) + 0.3 * random.standard_normal((400, 3))
+        return SoftmaxRegression(X, scores.argmax(axis=1), l2=0.1)
+    raise ValueError(f"got problem {name!r}; expected quadratic or logistic")
+
+
+def minimizer(problem: AnyProblem) -> FloatArray:
+    """Return the minimizer of a small strongly convex problem to the precision of float64."""
+    if isinstance(problem, LeastSquares):
+        return least_squares_solution(problem)
+    w = np.zeros(problem.weight_shape)
+    for _ in range(100):  # Newton's method; the losses here need no line search
+        gradient = problem.gradient(w)
+        if np.linalg.norm(gradient) < 1e-15:
+            break
+        w -= np.linalg.solve(softmax_hessian(problem, w), gradient.ravel()).reshape(w.shape)
+    return w
+
+
+def softmax_hessian(problem: SoftmaxRegression, w: FloatArray) -> FloatArray:
+    """Return the Hessian at `w`, of shape (C d, C d)."""
+    a = problem.margins(w)
+    p = np.exp(a - a.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    middle = -np.einsum("ic,ie->ice", p, p)
+    middle[:, range(p.shape[1]), range(p.shape[1])] += p
+    X = problem.X
+    size = p.shape[1] * X.shape[1]
+    hessian = np.einsum("ice,ij,ik->cjek", middle, X, X, optimize=True).reshape(size, size)
+    hessian /= problem.n_samples
+    hessian[np.diag_indices(size)] += problem.l2
+    return np.asarray(hessian)
+
+
+def suboptimality(problem: AnyProblem, w: FloatArray, optimum: FloatArray) -> float:
+    """Return f(w) - f*, for a quadratic without the cancellation of a difference."""
+    if isinstance(problem, LeastSquares):
+        error = w - optimum
+        product = problem.X @ error
+        return 0.5 * float(product @ product / problem.n_samples + problem.l2 * error @ error)
+    return problem.loss(w) - problem.loss(optimum)
 
 
 def reference_problem(problem: AnyProblem, bits: int) -> AnyProblem:
@@ -295,7 +783,7 @@ def _history(
     return history
 
 
-def options(contender: Contender, step_size: float) -> dict[str, Any]:
+def _options(contender: Contender, step_size: float) -> dict[str, Any]:
     """Return keywords of `Run`; a contender's own step size goes before the problem's."""
     return {"step_size": step_size, **dict(contender.options)}
 
@@ -315,4 +803,9 @@ def _ns(seconds: float) -> int:
 
 FIGURES: dict[str, Callable[[bool], Iterable[Experiment]]] = {
     "fig1": _figure_1,
+    "fig2": _figure_2,
+    "fig4": _figure_4,
+    "fig5": _figure_5,
+    "bits": _bits,
+    "theory": _theory,
 }

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from halpbench import datasets, kernels
 from halpbench.bench import cases, machine, runner
 from halpbench.bench.records import Store, stores
+from halpbench.report import kernels as kernel_tables
 from halpbench.report import tables
+from halpbench.report.cells import Table
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
 
@@ -51,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has seen enough; what is left in the buffer has no way out.
         sys.stdout = None
         return OK
+    except ImportError as error:
+        if options.debug:
+            raise
+        _say(f"error: {error}; `pip install 'halpbench[bench]'` installs what this command needs")
+        return USER_ERROR
     except (OSError, ValueError, LookupError) as error:
         if options.debug:
             raise
@@ -135,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "report",
         _report,
-        "make the tables again from the raw records",
+        "make the tables again from the raw records, and draw their figures",
         "example:\n  halpbench report --results results",
     )
     command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
@@ -185,7 +193,7 @@ def _kernels(options: argparse.Namespace) -> None:
     for backend in backends:
         case = cases.KernelCase(options.op, options.n, backend, at_least=3, at_most=7)
         records.append(runner.measure(case))
-    data, shown = tables.kernels(records)
+    data, shown = kernel_tables.make(records)
     if options.json:
         _print_json(data["kernels"])
         return
@@ -201,6 +209,7 @@ def _bench(options: argparse.Namespace) -> None:
         options.suite,
         backends=this_machine["build"]["backends"],
         cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
+        peer=_installed_peer(this_machine),
         tables=options.tables,
         repeats=options.repeats,
     )
@@ -221,7 +230,8 @@ def _bench(options: argparse.Namespace) -> None:
             limit_seconds=LIMIT_SECONDS[options.suite],
             on_event=on_event,
         )
-    reports = [r for r in tables.build(store) if r.name in options.tables]
+    wanted = {*options.tables, "summary"}
+    reports = [report for report in tables.build(store) if report.name in wanted]
     written = tables.write(store, reports)
     if options.json:
         _print_json([tables.as_json(report) for report in reports])
@@ -232,7 +242,15 @@ def _bench(options: argparse.Namespace) -> None:
         _say(f"no time for {left} of {len(todo)} cases; the same command measures them")
 
 
+def _installed_peer(this_machine: dict[str, Any]) -> str:
+    """Name the library that kernels are compared with, and its version; empty if absent."""
+    version = this_machine["libraries"]["numkong"]
+    return "" if version == machine.UNKNOWN else f"numkong {version}"
+
+
 def _report(options: argparse.Namespace) -> None:
+    from halpbench.report import figures
+
     found = list(stores(options.results))
     if not found:
         raise FileNotFoundError(
@@ -242,10 +260,11 @@ def _report(options: argparse.Namespace) -> None:
     for store in found:
         reports = tables.build(store)
         tables.write(store, reports)
+        drawn = figures.draw(reports, options.results / "figures" / store.machine)
         content += [tables.as_json(report) for report in reports]
         if not options.json:
             tables.show(reports, _console())
-            _say(f"tables: {store.tables}")
+        _say(f"tables: {store.tables}; figures: {', '.join(map(str, drawn)) or 'none'}")
     if options.json:
         _print_json(content)
 
@@ -429,7 +448,7 @@ def _lines(value: object) -> Iterator[str]:
         yield str(value)
 
 
-def _show(shown: Sequence[tables.Table]) -> None:
+def _show(shown: Sequence[Table]) -> None:
     tables.show([tables.Report("", {}, shown, {}, "")], _console())
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from halpbench.bench import cases
-from halpbench.bench.cases import EpochsCase, KernelCase
+from halpbench.bench.cases import CallCase, EpochsCase, KernelCase
 from halpbench.bench.records import identity
 
 BACKENDS = ["avx512vnni", "avx2", "scalar"]
@@ -50,7 +50,49 @@ def test_full_covers_every_backend_and_all_cache_levels():
 
 @pytest.mark.parametrize(("name", "seconds"), [("full", 600), ("smoke", 60)])
 def test_budgets_leave_time_for_preparation(name, seconds):
-    assert sum(case.budget_seconds for case in suite(name)) < seconds / 2
+    assert sum(case.budget_seconds for case in suite(name)) < seconds * 2 / 3
+
+
+@pytest.mark.parametrize("name", cases.SUITES)
+def test_epochs_run_on_the_best_backend(name):
+    found = [case.backend for case in suite(name) if isinstance(case, EpochsCase)]
+    assert BACKENDS[0] in found
+    assert set(found) <= {BACKENDS[0], "avx2"}
+
+
+def test_epochs_run_on_avx2_too_and_converge_once():
+    found = [case for case in suite("full") if isinstance(case, EpochsCase)]
+    both = {(c.problem.name, c.data) for c in found if c.backend == "avx2"}
+    assert len(both) == 6
+    assert {c.backend for c in found if "convergence" in c.tables} == {BACKENDS[0]}
+
+
+def test_without_avx2_the_best_backend_is_alone():
+    found = cases.suite("full", backends=["neon", "scalar"], cache_bytes=CACHES)
+    assert {c.backend for c in found if isinstance(c, EpochsCase)} == {"neon"}
+
+
+@pytest.mark.parametrize("name", cases.SUITES)
+def test_calls_name_the_peer(name):
+    found = [c for c in suite(name, peer="numkong 7") if isinstance(c, CallCase)]
+    assert {c.peer for c in found} == {"numkong 7"}
+    assert {16, 100_000} <= {c.n for c in found}
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype", "classes", "expected"),
+    [
+        ("dot", "i8", 1, 2),
+        ("dot", "i8i16", 1, 3),
+        ("gemv", "f32", 10, 44),
+        ("axpy", "f64", 1, 32),
+        ("axpy", "i8", 1, 5),
+        ("ger", "i8i16", 10, 61),
+        ("read", "i8", 1, 1),
+    ],
+)
+def test_bytes_of_an_element(op, dtype, classes, expected):
+    assert cases.kernel_bytes(op, dtype, 1, classes) == expected
 
 
 def test_repeats_fix_the_number_of_rounds():

@@ -1,5 +1,6 @@
 """The runner with made-up kernels and solvers, whose times are known."""
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -9,14 +10,15 @@ import numpy as np
 import pytest
 
 from halpbench.bench import records, runner
-from halpbench.bench.cases import Contender, EpochsCase, KernelCase, Problem
+from halpbench.bench.cases import CallCase, Contender, EpochsCase, KernelCase, Problem
 from halpbench.bench.records import Store
 
 TINY = Problem("tiny", "synthetic-regression", "least-squares", 6, 2, step_size=0.1)
-KERNEL = KernelCase("dot", 100, "avx2", ("f32", "i8"), at_least=3, at_most=3)
+KERNEL = KernelCase("dot", 100, "avx2", dtypes=("f32", "i8"), at_least=3, at_most=3)
 EPOCHS = EpochsCase(
     TINY,
     "quantized",
+    "avx2",
     (Contender("svrg", "D32fM32f"), Contender("halp", "D8M8", (("mu", 3.0),))),
     epochs_per_turn=2,
     at_least=3,
@@ -40,27 +42,38 @@ class FakeKernels:
         yield
         self.name = before
 
+    def dot(self, x, y):
+        return int(x.astype(int) @ y.astype(int))
+
     def time_kernel(self, op, dtype, n, repeats, classes=1):
         self.used.append((self.name, op, dtype, n, repeats))
-        return repeats * n * (4 if dtype == "f32" else 1)
+        return repeats * n * classes * (4 if dtype == "f32" else 1)
 
 
 class FakeRun:
-    """An epoch of float32 takes 8 us and of any other precision 2 us; |g| falls tenfold."""
+    """An epoch of float32 takes 8 us and of any other precision 2 us; |g| falls tenfold.
+
+    Runs of a precision in `diverging` fail in their third epoch.
+    """
 
     made: ClassVar[list] = []
     order: ClassVar[list] = []
+    backends: ClassVar[set] = set()
+    diverging: ClassVar[set] = set()
 
     def __init__(self, problem, *, precision, **options):
         self.problem, self.precision, self.options = problem, precision, options
-        self.w = np.ones(2)
-        self.step_bytes = 8 if precision == "D32fM32f" else 2
+        self.norm, self.epochs = 1.0, 0
+        self.step_bytes = self.gradient_row_bytes = 8 if precision == "D32fM32f" else 2
         self.data_bytes = 6 * self.step_bytes
         self.made.append(self)
 
     def epoch(self):
         self.order.append(self.precision)
-        self.w *= 0.1
+        self.backends.add(runner.kernels.active())
+        self.epochs += 1
+        diverged = self.precision in self.diverging and self.epochs == 3
+        self.norm *= 1 if diverged else 0.1
         seconds = 8e-6 if self.precision == "D32fM32f" else 2e-6
         return SimpleNamespace(
             inner_seconds=seconds * 0.75,
@@ -68,10 +81,11 @@ class FakeRun:
             seconds=seconds,
             saturated=0,
             scale=None,
+            diverged=diverged,
         )
 
-    def gradient_norm(self, w):
-        return float(w[0])
+    def evaluate(self):
+        return 0.0, self.norm
 
 
 @dataclass
@@ -84,7 +98,7 @@ class Info:
 def fakes(monkeypatch):
     """Replace kernels, solvers, data and the memory of the machine."""
     state = SimpleNamespace(kernels=FakeKernels(), loads=[], checked=[], found={}, memory=10**12)
-    FakeRun.made, FakeRun.order = [], []
+    FakeRun.made, FakeRun.order, FakeRun.backends, FakeRun.diverging = [], [], set(), set()
 
     def load(name, return_info, **options):
         state.loads.append(name)
@@ -92,13 +106,11 @@ def fakes(monkeypatch):
         return rng.random((9, 2)), rng.random(9), Info()
 
     monkeypatch.setattr(runner, "kernels", state.kernels)
-    monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n: state.checked.append(dtype))
+    monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n, m: state.checked.append(dtype))
     monkeypatch.setattr(runner, "Run", FakeRun)
     monkeypatch.setattr(runner.datasets, "load", load)
     monkeypatch.setattr(runner.datasets, "find", lambda name: state.found.get(name, "here"))
-    monkeypatch.setattr(
-        runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=state.memory)
-    )
+    monkeypatch.setattr(runner.machine, "available_memory", lambda: state.memory)
     return state
 
 
@@ -135,7 +147,7 @@ def test_kernels_are_checked_before_they_are_timed(fakes, monkeypatch):
     assert fakes.checked == ["f32", "i8"]
     fakes.kernels.used.clear()
 
-    def wrong(op, dtype, n):
+    def wrong(op, dtype, n, classes):
         raise runner.verify.WrongResultError("wrong result of dot i8: got 1, expected 2")
 
     monkeypatch.setattr(runner.verify, "check", wrong)
@@ -152,6 +164,9 @@ def test_epochs_record(fakes):
     assert f32.samples_ns["inner"] == (6000,) * 6
     assert i8.samples_ns["full_gradient"] == (500,) * 6
     assert i8.facts["gradient_norms"] == pytest.approx([10.0**-k for k in range(7)])
+    assert i8.facts["gradient_row_bytes"] == 2
+    assert not i8.facts["diverged"]
+    assert FakeRun.backends == {"avx2"}
     assert record.facts["n_samples"] == 6, "no more samples than the problem asks for"
     assert record.facts["epoch_length"] == 12
     assert record.facts["source"] == "made up"
@@ -175,22 +190,56 @@ def test_contenders_get_the_same_problem_seed_and_length(fakes):
     assert f32.options["epoch_length"] == 12
 
 
-def test_a_diverged_contender_is_recorded(fakes, monkeypatch):
-    epoch = FakeRun.epoch
+def test_a_diverged_contender_has_no_more_turns(fakes):
+    FakeRun.diverging = {"D8M8"}
+    f32, i8 = records.parse(runner.measure(EPOCHS).to_json()).series
+    assert i8.facts["diverged"]
+    assert i8.samples_ns["epoch"] == (2000,) * 2, "the epoch that failed is no timing"
+    assert i8.facts["gradient_norms"] == pytest.approx([1, 0.1, 0.01])
+    assert FakeRun.order.count("D8M8") == 3
+    assert f32.samples_ns["epoch"] == (8000,) * 6, "the others go on"
 
-    def diverging(run):
-        row = epoch(run)
-        run.w[0] = np.inf
-        return row
 
-    def checked_norm(run, w):
-        assert np.isfinite(w).all()
-        return 1.0
+def test_samples_are_chosen_at_random_and_aligned(fakes):
+    """Nine rows are loaded and six wanted: files are often sorted by label."""
+    runner.measure(EPOCHS)
+    problem = FakeRun.made[0].problem
+    rng = np.random.default_rng(0)
+    x, y = rng.random((9, 2)), rng.random(9)
+    rows = [int(np.flatnonzero(y == value)[0]) for value in problem.y]
+    assert len(set(rows)) == 6
+    assert rows != sorted(rows)
+    np.testing.assert_array_equal(problem.X, x[rows])
+    assert problem.X.ctypes.data % 64 == 0
 
-    monkeypatch.setattr(FakeRun, "epoch", diverging)
-    monkeypatch.setattr(FakeRun, "gradient_norm", checked_norm)
-    parsed = records.parse(runner.measure(EPOCHS).to_json())
-    assert parsed.series[0].facts["gradient_norms"] == [1.0] + [None] * 6
+
+def test_kernels_with_classes_and_another_beside(fakes):
+    case = replace(KERNEL, op="ger", classes=10, beside="gemv")
+    record = runner.measure(case)
+    assert [series.contender for series in record.series] == ["f32", "i8", "gemv i8"]
+    assert {used[1:3] for used in fakes.kernels.used} == {
+        ("ger", "f32"),
+        ("ger", "i8"),
+        ("gemv", "i8"),
+    }
+    # x once; for each class h, and the model read and written.
+    by_name = {series.contender: series.facts["bytes"] for series in record.series}
+    assert by_name == {"f32": 100 * 4 * 31, "i8": 100 * 41, "gemv i8": 100 * 11}
+
+
+def test_calls(fakes, monkeypatch):
+    case = CallCase(1, "avx2", "peer 1.0", at_least=3, at_most=3)
+    right = SimpleNamespace(dot=lambda x, y: int(x.astype(int) @ y.astype(int)))
+    wrong = SimpleNamespace(dot=lambda x, y: right.dot(x, y) + 1)
+    monkeypatch.setitem(sys.modules, "peer", right)
+    record = runner.measure(case)
+    assert record.skipped is None
+    assert [series.contender for series in record.series] == ["halpbench", "peer 1.0"]
+    assert all(len(series.samples_ns["calls"]) == 3 for series in record.series)
+    monkeypatch.setitem(sys.modules, "peer", wrong)
+    assert "expected" in runner.measure(case).skipped
+    alone = runner.measure(replace(case, peer=""))
+    assert [series.contender for series in alone.series] == ["halpbench"]
 
 
 def test_finished_records_are_reused(fakes, tmp_path):

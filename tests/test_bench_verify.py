@@ -8,11 +8,11 @@ from halpbench.bench import verify
 
 @pytest.mark.parametrize("backend", kernels.backends())
 @pytest.mark.parametrize("dtype", verify.TYPES)
-@pytest.mark.parametrize("op", ["dot", "axpy", "read"])
+@pytest.mark.parametrize("op", ["dot", "axpy", "gemv", "ger", "read"])
 @pytest.mark.parametrize("n", [1, 256, 100_000])
 def test_right_kernels_pass(backend, dtype, op, n):
     with kernels.use(backend):
-        verify.check(op, dtype, n)
+        verify.check(op, dtype, n, classes=10 if op in ("gemv", "ger") else 1)
 
 
 @pytest.mark.parametrize("dtype", verify.TYPES)
@@ -37,3 +37,27 @@ def test_an_axpy_that_misses_one_element_is_stopped(monkeypatch, dtype):
     monkeypatch.setattr(kernels, "axpy", off)
     with pytest.raises(verify.WrongResultError, match=f"axpy {dtype}"):
         verify.check("axpy", dtype, 256)
+
+
+@pytest.mark.parametrize("op", ["gemv", "ger"])
+def test_one_wrong_class_is_stopped(monkeypatch, op):
+    right = getattr(kernels, op)
+    calls = []
+
+    def off(*arguments, **options):
+        result = right(*arguments, **options)
+        rows = result if op == "gemv" else arguments[0][:, 0]
+        calls.append(op)
+        if len(calls) == 1:
+            rows[-1] += 1 if rows[-1] < 100 else -1
+        return result
+
+    monkeypatch.setattr(kernels, op, off)
+    with pytest.raises(verify.WrongResultError, match=f"{op} i8"):
+        verify.check(op, "i8", 256, classes=10)
+
+
+def test_calls_are_checked():
+    verify.check_call(kernels.dot, 100_000)
+    with pytest.raises(verify.WrongResultError, match=r"got .*, expected"):
+        verify.check_call(lambda x, y: kernels.dot(x, y) + 1, 16)

@@ -28,8 +28,9 @@ def bench(monkeypatch, tmp_path):
 
         return Record(case.kind, asdict(case), fingerprint, "2024-01-01", series)
 
-    def suite(name, *, backends, cache_bytes, tables, repeats):
-        return [cases.KernelCase("dot", n, "avx2", ("f32", "i8"), suite=name) for n in (10, 20)]
+    def suite(name, *, backends, cache_bytes, peer, tables, repeats):
+        dtypes = ("f32", "i8")
+        return [cases.KernelCase("dot", n, "avx2", dtypes=dtypes, suite=name) for n in (10, 20)]
 
     monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(cases, "suite", suite)
@@ -114,7 +115,8 @@ def test_bench_continues(bench, capsys):
 
 def test_bench_json(bench, capsys):
     assert bench("--json") == 0
-    (kernels,) = json.loads(capsys.readouterr().out)
+    kernels, summary = json.loads(capsys.readouterr().out)
+    assert summary["table"] == "summary"
     assert kernels["table"] == "kernels"
     assert kernels["machine"]["build"]["active"]
 

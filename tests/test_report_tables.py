@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from halpbench.bench.records import Record, Series, Store
-from halpbench.report import tables
+from halpbench.report import cells, tables
+from halpbench.report import epochs as epoch_tables
 
 MACHINE = {
     "cpu": {"model": "Fast CPU", "microarchitecture": "zen9", "cores": 2},
@@ -28,17 +30,30 @@ def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
         Series(dtype, {"calls": (10 * ns,) * 3}, {"calls": 10, "bytes": 2 * n})
         for dtype, ns in ns_by_dtype.items()
     )
-    case = {"op": op, "n": n, "backend": backend, "suite": "full"}
+    case = {"op": op, "n": n, "backend": backend, "suite": "full", "classes": 1, "beside": ""}
+    if op == "axpy":
+        case["beside"] = "dot"
     case["tables"] = ["kernels", "epochs"] if op == "read" else ["kernels"]
     fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
     return Record("kernel", case, **(fields | changes))
+
+
+def call(n, ours, theirs=None, **changes):
+    """A record of calls; `theirs`: time of the peer's, None if it is not installed."""
+    ns = {"halpbench": ours} | ({"numkong 7": theirs} if theirs else {})
+    series = kernel("dot", n, ns).series
+    case = {"n": n, "backend": "avx2", "peer": "numkong 7" if theirs else "", "suite": "full"}
+    case["tables"] = ["kernels"]
+    return Record(
+        "call", case, **({"fingerprint": "f", "started": "2024", "series": series} | changes)
+    )
 
 
 def epochs_series(contender, epoch_ns, width, norms):
     """Epochs of 100 steps on 50 samples of 1,000 features: 80 % inner loop, 20 % full gradient."""
     count = len(norms) - 1
     # The first epoch takes much longer, as in life.
-    epoch = [epoch_ns * 9] + [epoch_ns] * (count - 1)
+    epoch = ([epoch_ns * 9] + [epoch_ns] * count)[:count]
     return Series(
         contender,
         {
@@ -46,7 +61,13 @@ def epochs_series(contender, epoch_ns, width, norms):
             "inner": tuple(ns * 8 // 10 for ns in epoch),
             "full_gradient": tuple(ns * 2 // 10 for ns in epoch),
         },
-        {"step_bytes": 1000 * width, "data_bytes": 50_000 * width, "gradient_norms": norms},
+        {
+            "step_bytes": 1000 * width,
+            "data_bytes": 50_000 * width,
+            "gradient_row_bytes": 2000 * width,
+            "gradient_norms": norms,
+            "diverged": False,
+        },
     )
 
 
@@ -57,8 +78,13 @@ def epochs(series=None, **changes):
         epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.6, 0.06, 0.006]),
     )
     case = {
-        "problem": {"name": "made-up", "n_classes": 10},
+        "problem": {"name": "made-up", "n_classes": 10, "l2": 0.1, "step_size": 0.01},
         "data": "quantized",
+        "backend": "avx2",
+        "contenders": [
+            {"precision": "D32fM32f", "options": []},
+            {"precision": "D8M8", "options": [["mu", 3.0]]},
+        ],
         "tables": ["epochs", "convergence"],
         "suite": "full",
     }
@@ -66,7 +92,6 @@ def epochs(series=None, **changes):
         "n_samples": 50,
         "n_features": 1000,
         "epoch_length": 100,
-        "backend": "avx2",
         "source": "a generator",
     }
     fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
@@ -80,6 +105,8 @@ def store(tmp_path):
     for record in (
         kernel("dot", 1000, {"f32": 400, "f64": 800, "i8": 100}),
         kernel("dot", 1000, {"f32": 4000, "i8": 4000}, backend="scalar"),
+        kernel("axpy", 4096, {"f32": 400, "i8": 200, "dot i8": 100}),
+        call(16, 50, 100),
         kernel("read", 10_000, {"i8": 1_000}),
         kernel("read", 100_000, {"i8": 20_000}),
         kernel("read", 1_000_000, {"i8": 500_000}),
@@ -100,11 +127,11 @@ def row(rows, **wanted):
 
 def test_kernel_numbers(store):
     rows = report(store, "kernels").data["kernels"]
-    i8 = row(rows, backend="avx2", dtype="i8")
+    i8 = row(rows, op="dot", backend="avx2", dtype="i8")
     assert i8["ns"] == i8["ns_low"] == i8["ns_high"] == 100
     assert i8["gigabytes_per_second"] == 20  # 2,000 bytes in 100 ns
     assert i8["ratio_to_f32"] == 4
-    assert row(rows, backend="avx2", dtype="f64")["ratio_to_f32"] == 0.5
+    assert row(rows, op="dot", backend="avx2", dtype="f64")["ratio_to_f32"] == 0.5
     assert row(rows, backend="scalar", dtype="i8")["ratio_to_f32"] == 1
 
 
@@ -119,7 +146,10 @@ def test_epoch_numbers(store):
     assert i8["inner_gigabytes_per_second"] == pytest.approx(1.25)
     assert i8["inner_speedup_over_f32"] == 4
     assert i8["epoch_speedup_over_f64"] == 8
-    assert i8["byte_ratio_to_f32"] == 4
+    assert i8["inner_bound_over_f32"] == 4
+    # 100 steps of 1,000 bytes, and 50 rows of 2,000.
+    assert i8["bytes_per_epoch"] == 200_000
+    assert i8["epoch_bound_over_f64"] == 8
     assert (i8["first_gradient_norm"], i8["last_gradient_norm"]) == (10.0, 0.006)
 
 
@@ -140,27 +170,121 @@ def test_convergence_numbers(store):
     assert reached["epoch"] == 2
     # The first epoch's nine-fold time counts here.
     assert reached["seconds"] == pytest.approx(10e-4)
-    assert row(data["reached"], contender="HALP D8M8", gradient_norm=1e-5)["seconds"] is None
     trajectory = [r for r in data["trajectories"] if r["contender"] == "SVRG D64fM64f"]
     assert [r["epoch"] for r in trajectory] == [0, 1, 2, 3]
     assert [r["gradient_norm"] for r in trajectory] == [10.0, 0.5, 0.05, 0.004]
     assert trajectory[0]["seconds"] == 0
 
 
+def test_updates_are_compared_with_the_op_beside_them(store):
+    rows = report(store, "kernels").data["kernels"]
+    i8 = row(rows, op="axpy", dtype="i8")
+    assert (i8["ratio_to_f32"], i8["ratio_to_beside"]) == (2, 0.5)
+    assert {r["dtype"] for r in rows if r["op"] == "axpy"} == {"f32", "i8"}
+
+
+def test_calls_are_compared_with_the_peer(store):
+    (line,) = report(store, "kernels").data["calls"]
+    assert (line["ns"], line["peer_ns"], line["ratio_to_peer"]) == (50, 100, 2)
+
+
+def test_a_peer_that_is_not_installed_is_absent(store):
+    store.add(call(16, 50, started="2024-05-01"))
+    text = tables.markdown(report(store, "kernels"))
+    assert "| 16 | 50.0 | absent |  |" in text
+    assert "halpbench[peers]" in text
+
+
 @pytest.mark.parametrize(
-    ("last", "marked"), [(0.039, False), (0.041, True), (None, True), (1e-9, False)]
+    ("norms", "expected"),
+    [
+        ([10.0, 0.5, 0.05, 0.005], 4.0),
+        # Half the decades an epoch: as many times slower.
+        ([10.0, 1.0, 0.1, 0.01], None),
+        ([10.0, 10.0, 10.0], None),
+        ([10.0, 5.0, 0.0], 4.0 * 3 / 2),
+    ],
 )
-def test_a_contender_that_lags_behind_is_marked(store, last, marked):
+def test_speedup_to_the_same_norm(store, norms, expected):
+    """The epoch's speedup is 4; how many epochs both need for the same norm corrects it."""
     series = (
-        epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.004]),
-        epochs_series("HALP D8M8", 100_000, 1, [10.0, last]),
+        epochs_series("SVRG D32fM32f", 400_000, 4, [10.0, 0.5, 0.05, 0.005]),
+        epochs_series("HALP D8M8", 100_000, 1, norms),
     )
     store.add(epochs(series, started="2024-02-01T00:00:00"))
+    found = row(report(store, "epochs").data["epochs"], contender="HALP D8M8")
+    if norms[-1] == 0.01:
+        # float32 needs 2 + log10(0.05 / 0.01) epochs for what takes this one 3.
+        expected = 4 * (2 + math.log10(5)) / 3
+    assert found["same_norm_speedup_over_f32"] == (expected and pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("norms", "target", "expected"),
+    [
+        ([10, 1, 0.1], 1, 1),
+        ([10, 1, 0.1], 10**-0.5, 1.5),
+        ([10, 20, 0.2], 2, 1.5),
+        ([10, 1, 5, 0.1], 1, 1),
+        ([10, 1], 0.5, None),
+        ([10], 10, 0),
+    ],
+)
+def test_epochs_to_a_gradient_norm(norms, target, expected):
+    assert epoch_tables.epochs_to(norms, target) == (expected and pytest.approx(expected))
+
+
+def test_a_contender_that_diverged(store):
+    """At once, without a sample; and after two epochs, whose times count."""
+    diverged = epochs_series("HALP D8M8", 100_000, 1, [10.0])
+    later = epochs_series("HALP D8M16", 200_000, 1, [10.0, 5.0, 4.0])
+    for series in (diverged, later):
+        series.facts["diverged"] = True
+    store.add(epochs((*epochs().series[:2], later, diverged), started="2024-02-01T00:00:00"))
     found = report(store, "epochs")
-    assert row(found.data["epochs"], contender="HALP D8M8")["behind"] is marked
-    assert ("HALP D8M8 *" in tables.markdown(found)) is marked
-    assert ("no speedup to speak of" in tables.markdown(found)) is marked
-    assert ("diverged" in tables.markdown(found)) is (last is None)
+    text = tables.markdown(found)
+    assert "| HALP D8M8 | diverged |  |  |  |  |  |" in text
+    assert "| HALP D8M8 |  |  |  |  |  | diverged | - |" in text
+    assert row(found.data["epochs"], contender="HALP D8M16")["epoch_speedup_over_f32"] == 2
+    text = tables.markdown(report(store, "convergence"))
+    assert "| HALP D8M8 | 1.0e+01 | diverged | diverged |" in text
+    assert "| HALP D8M16 | 1.0e+01 | 5.0e+00 | 4.0e+00 |" in text
+
+
+def test_what_is_not_reached_has_no_time(store):
+    series = (
+        epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.5, 0.04]),
+        epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.9, 0.2]),
+    )
+    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    found = report(store, "convergence")
+    line = row(found.data["reached"], contender="HALP D8M8", gradient_norm=0.1)
+    assert (line["epoch"], line["seconds"]) == (None, None)
+    assert "| HALP D8M8 | 900 us | - |" in tables.markdown(found)
+
+
+def test_targets_are_powers_of_ten_on_the_way(store):
+    reached = report(store, "convergence").data["reached"]
+    targets = dict.fromkeys(r["gradient_norm"] for r in reached)
+    assert list(targets) == pytest.approx([1, 0.1, 0.01])
+
+
+def test_summary(store):
+    found = report(store, "summary")
+    text = tables.markdown(found)
+    assert "| made-up | avx2 | HALP D8M8 | 4.00 | 4.00 | 8.00 | 3.89 |" in text
+    assert "| int8 axpy over int8 dot, elements a second, 4,096 elements | 0.50 |" in text
+    assert "| int8 dot over numkong 7, Python call, 16 elements | 2.00 |" in text
+
+
+def test_another_backend_has_its_own_epochs(store):
+    case = {**epochs().case, "backend": "sse41"}
+    store.add(replace(epochs(), case=case, started="2024-03-01"))
+    found = report(store, "epochs")
+    assert {r["backend"] for r in found.data["epochs"]} == {"avx2", "sse41"}
+    shown = [table.title for table in found.tables if table.brief]
+    assert len(found.tables) == 2 * len(shown)
+    assert all("avx2" in title for title in shown)
 
 
 def test_markdown_says_where_the_numbers_come_from(store):
@@ -172,10 +296,11 @@ def test_markdown_says_where_the_numbers_come_from(store):
         "gcc 99",
         "revision abc123",
         "2 repetitions",
-        "data: a generator",
-        "made-up (50 x 1,000, 10 classes), quantized data",
-        "| HALP D8M8 | 0.10 | 800 | 400 | 50 KB | 4.00 | 1.25 | 25% |",
-        "| HALP D8M8 | 4.00 | 4.00 | 8.00 | 8.00 | 6.0e-03 |",
+        "Data: a generator",
+        "made-up (50 x 1,000, 10 classes), quantized data, avx2",
+        "| HALP D8M8 | 0.10 | 800 | 400 | 50 KB | 1.25 | 25% |",
+        "l2 0.1; step size 0.01; 100 inner steps an epoch; mu 3 (D8M8)",
+        "| HALP D8M8 | 4.00 | 4.00 | 4.00 | 4.00 | 8.00 | 6.0e-03 | 3.89 |",
     ):
         assert part in text, part
 
@@ -208,6 +333,7 @@ def test_files(store):
     written = tables.write(store, tables.build(store))
     assert sorted(path.name for path in written) == [
         "bandwidth.csv",
+        "calls.csv",
         "convergence.json",
         "convergence.md",
         "epochs.csv",
@@ -217,6 +343,9 @@ def test_files(store):
         "kernels.json",
         "kernels.md",
         "reached.csv",
+        "summary.csv",
+        "summary.json",
+        "summary.md",
         "trajectories.csv",
     ]
     content = json.loads((store.tables / "epochs.json").read_text())
@@ -225,7 +354,7 @@ def test_files(store):
     assert row(content["data"]["epochs"], contender="HALP D8M8")["inner_speedup_over_f32"] == 4
     with open(store.tables / "kernels.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert row(lines, backend="avx2", dtype="i8")["ratio_to_f32"] == "4.0"
+    assert row(lines, op="dot", backend="avx2", dtype="i8")["ratio_to_f32"] == "4.0"
 
 
 def test_making_tables_again_gives_the_same_files(store):
@@ -238,7 +367,7 @@ def test_making_tables_again_gives_the_same_files(store):
 def test_the_newest_record_of_a_case_counts(store):
     store.add(kernel("dot", 1000, {"f32": 400, "i8": 50}, started="2024-03-01T00:00:00"))
     rows = report(store, "kernels").data["kernels"]
-    assert row(rows, backend="avx2", dtype="i8")["ns"] == 50
+    assert row(rows, op="dot", backend="avx2", dtype="i8")["ns"] == 50
     assert row(rows, backend="scalar", dtype="i8")["ns"] == 4000, "others stay"
 
 
@@ -264,7 +393,7 @@ def test_skipped_cases_are_named_with_their_reason(store):
     )
     store.add(skipped)
     found = report(store, "epochs")
-    assert found.notes == ["made-up, quantized data: skipped, needs 9 GB"]
+    assert found.notes == ["made-up, quantized data, avx2: skipped, needs 9 GB"]
     assert "needs 9 GB" in tables.markdown(found)
 
 
@@ -272,8 +401,8 @@ def test_skipped_cases_are_named_with_their_reason(store):
     ("change", "message"),
     [
         ({"kind": "foreign"}, "a known kind"),
-        ({"case": {"tables": ["epochs"]}}, "data, problem, suite"),
-        ({"facts": {}}, "backend, epoch_length"),
+        ({"case": {"tables": ["epochs"]}}, "backend, contenders, data, problem, suite"),
+        ({"facts": {}}, "epoch_length"),
         ({"series": ()}, "series"),
         ({"series": (Series("x", {}, {}),)}, "inner"),
     ],
@@ -282,7 +411,7 @@ def test_records_that_lack_fields_are_named_and_left_out(store, change, message)
     store.add(replace(epochs(), started="2030-01-01T00:00:00", **change))
     with pytest.warns(UserWarning, match=message):
         found = tables.build(store)
-    assert [r.name for r in found] == ["kernels", "epochs", "convergence"]
+    assert [r.name for r in found] == ["kernels", "epochs", "convergence", "summary"]
 
 
 def test_no_records_make_no_reports(tmp_path):
@@ -294,7 +423,7 @@ def test_no_records_make_no_reports(tmp_path):
     [(12_345.6, "12,346"), (123.4, "123"), (12.34, "12.3"), (1.234, "1.23"), (0.01, "0.01")],
 )
 def test_numbers(value, expected):
-    assert tables._number(value) == expected
+    assert cells.number(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -302,4 +431,4 @@ def test_numbers(value, expected):
     [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.56e-5, "45.6 us"), (0, "0.00 us")],
 )
 def test_seconds(value, expected):
-    assert tables._seconds(value) == expected
+    assert cells.seconds(value) == expected

@@ -8,17 +8,32 @@ SUITES = ("full", "smoke")
 
 DTYPES = ("f64", "f32", "i16", "i8i16", "i8")
 
-# Bytes that one element of a call reads and writes, by the vectors that the kernel works on:
-# dot reads x and y; axpy reads x and h and reads and writes w, where h is 16 bits wide for an
-# integer model.
-BYTES_PER_ELEMENT = {
-    "dot": {"f64": 16, "f32": 8, "i16": 4, "i8i16": 3, "i8": 2},
-    "axpy": {"f64": 32, "f32": 16, "i16": 8, "i8i16": 7, "i8": 5},
-    "read": {"i8": 1},
+# Bytes of an element of the data x, of the model w, and of the constant h of an update, which is 16
+# bits wide for an integer model.
+ELEMENT_BYTES = {
+    "f64": (8, 8, 8),
+    "f32": (4, 4, 4),
+    "i16": (2, 2, 2),
+    "i8i16": (1, 2, 2),
+    "i8": (1, 1, 2),
 }
+
+# What few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
+BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)
 
 # Bytes of a data element, by the precision's name.
 DATA_BYTES = {"D64fM64f": 8, "D32fM32f": 4, "D16M16": 2, "D8M16": 1, "D8M8": 1}
+
+
+def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
+    """Count the bytes that a call reads and writes; a row that classes share counts once."""
+    x, w, h = ELEMENT_BYTES[dtype]
+    if op == "read":
+        return n
+    if op in ("dot", "gemv"):
+        return n * (x + classes * w)
+    # axpy and ger read x and h, and read and write w.
+    return n * (x + classes * (h + 2 * w))
 
 
 @dataclass(frozen=True)
@@ -28,10 +43,14 @@ class KernelCase:
     Attributes
     ----------
     op : str
-        "dot", "axpy", or "read" (memory bandwidth; `n` is in bytes).
+        "dot", "axpy", "gemv", "ger", or "read" (memory bandwidth; `n` is in bytes).
     n : int
         Elements of each vector.
     backend : str
+    classes : int
+        Rows of the model, for gemv and ger.
+    beside : str
+        Another op, whose int8 kernel takes turns with these; none if empty.
     dtypes : tuple of str
     at_least, at_most : int
         Bounds on the number of rounds.
@@ -44,10 +63,12 @@ class KernelCase:
     op: str
     n: int
     backend: str
+    classes: int = 1
+    beside: str = ""
     dtypes: tuple[str, ...] = DTYPES
     at_least: int = 5
     at_most: int = 15
-    budget_seconds: float = 1.0
+    budget_seconds: float = 0.6
     tables: tuple[str, ...] = ("kernels",)
     suite: str = "full"
 
@@ -57,12 +78,51 @@ class KernelCase:
     def name(self) -> str:
         """What a progress line calls it."""
         unit = "bytes" if self.op == "read" else "elements"
-        return f"{self.op}, {self.n:,} {unit}, {self.backend}"
+        times = f" x {self.classes}" if self.classes > 1 else ""
+        return f"{self.op}, {self.n:,}{times} {unit}, {self.backend}"
 
     @property
     def bytes_needed(self) -> int:
-        """Memory that the largest contender takes."""
-        return self.n * max(BYTES_PER_ELEMENT[self.op][dtype] for dtype in self.dtypes)
+        """Memory that the largest contender takes, and 8 bytes an element while it is filled."""
+        largest = max(kernel_bytes(self.op, dtype, self.n, self.classes) for dtype in self.dtypes)
+        return 8 * self.n + largest
+
+
+@dataclass(frozen=True)
+class CallCase:
+    """The int8 dot product as Python calls it, checks of the arguments included, against a peer.
+
+    Attributes
+    ----------
+    n : int
+        Elements of each vector.
+    backend : str
+    peer : str
+        "numkong" and its version; empty where it is not installed.
+    at_least, at_most, budget_seconds, tables, suite
+        As of `KernelCase`.
+    """
+
+    n: int
+    backend: str
+    peer: str
+    at_least: int = 9
+    at_most: int = 31
+    budget_seconds: float = 0.5
+    tables: tuple[str, ...] = ("kernels",)
+    suite: str = "full"
+
+    kind = "call"
+
+    @property
+    def name(self) -> str:
+        """What a progress line calls it."""
+        return f"call of dot, {self.n:,} elements, {self.backend}"
+
+    @property
+    def bytes_needed(self) -> int:
+        """Memory for both vectors, and 8 bytes an element while they are filled."""
+        return 10 * self.n
 
 
 @dataclass(frozen=True)
@@ -91,8 +151,8 @@ class Problem:
     model : str
         "least-squares" or "softmax".
     n_samples, n_features, n_classes : int
-        Expected shape, to tell beforehand whether it fits in memory; no more than `n_samples`
-        samples are used.
+        Expected shape, to tell beforehand whether it fits in memory; of more samples than
+        `n_samples`, as many are chosen at random.
     options : tuple of pairs
         Keywords of `halpbench.load`.
     l2, step_size : float
@@ -109,7 +169,7 @@ class Problem:
     n_features: int
     step_size: float
     n_classes: int = 1
-    options: tuple[tuple[str, float], ...] = ()
+    options: tuple[tuple[str, int | str], ...] = ()
     l2: float = 0.0
     steps_per_sample: float = 2.0
     fallback: "Problem | None" = None
@@ -124,6 +184,7 @@ class EpochsCase:
     problem : Problem
     data : str
         "quantized" or "exact", as `halpbench.solve` takes it.
+    backend : str
     contenders : tuple of Contender
     epochs_per_turn : int
         Epochs that a contender runs before the next has its turn: more than one where an epoch
@@ -140,6 +201,7 @@ class EpochsCase:
 
     problem: Problem
     data: str
+    backend: str
     contenders: tuple[Contender, ...]
     epochs_per_turn: int = 1
     at_least: int = 5
@@ -154,7 +216,7 @@ class EpochsCase:
     @property
     def name(self) -> str:
         """What a progress line calls it."""
-        return f"{self.problem.name}, {self.data} data"
+        return f"{self.problem.name}, {self.data} data, {self.backend}"
 
     @property
     def bytes_needed(self) -> int:
@@ -163,8 +225,10 @@ class EpochsCase:
         return self.problem.n_samples * self.problem.n_features * (16 + sum(widths))
 
 
-Case = KernelCase | EpochsCase
+Case = KernelCase | CallCase | EpochsCase
 
+# The steps of the two are 2.2 / L and 1.3 / L, with L the largest smoothness of a component. With
+# larger ones the float64 baseline goes up as often as down, and D8M8 diverges.
 MNIST_5K = Problem(
     name="mnist-5k",
     dataset="mnist-5k",
@@ -183,7 +247,7 @@ FASHION_MNIST = Problem(
     n_features=784,
     n_classes=10,
     l2=1e-4,
-    step_size=0.01,
+    step_size=0.005,
     fallback=MNIST_5K,
 )
 # Figure 1 of the paper: synthetic linear regression, 1,000 samples of 100 features, T = 2,000.
@@ -198,17 +262,28 @@ FIGURE_1 = Problem(
 )
 
 
-def regression(n_samples: int, n_features: int) -> Problem:
-    """Describe synthetic linear regression of a given shape."""
+def regression(n_samples: int, n_features: int, l2: float) -> Problem:
+    """Describe synthetic linear regression of a given shape, every feature of which matters.
+
+    The data are float32, as in most training sets: float32 SVRG then reads the original itself,
+    without a copy of twice the width.
+    """
     return Problem(
         name=f"regression-{n_samples}x{n_features}",
         dataset="synthetic-regression",
         model="least-squares",
         n_samples=n_samples,
         n_features=n_features,
-        options=(("n_samples", n_samples), ("n_features", n_features)),
-        # 1/(5 L): the component gradients have L = ||x_i||^2, about n_features for this generator.
-        step_size=0.2 / n_features,
+        options=(
+            ("n_samples", n_samples),
+            ("n_features", n_features),
+            ("n_informative", n_features),
+            ("dtype", "float32"),
+        ),
+        l2=l2,
+        # The component gradients have L = ||x_i||^2, about n_features for this generator. Of the
+        # steps tried, the float64 baseline contracts most by this one.
+        step_size=0.3 / n_features,
     )
 
 
@@ -228,6 +303,7 @@ def suite(
     *,
     backends: Sequence[str],
     cache_bytes: Sequence[int],
+    peer: str = "",
     tables: Iterable[str] = TABLES,
     repeats: int | None = None,
 ) -> list[Case]:
@@ -241,6 +317,8 @@ def suite(
         Usable backends, best first.
     cache_bytes : sequence of int
         Sizes of the data caches, nearest first; may be empty.
+    peer : str
+        "numkong" and its version; empty where it is not installed.
     tables : iterable of str
         Keep only what these tables need.
     repeats : int, optional
@@ -258,94 +336,121 @@ def suite(
         raise ValueError(f"got tables {sorted(wanted)}; expected some of {', '.join(TABLES)}")
     if repeats is not None and repeats < 1:
         raise ValueError(f"got {repeats} repeats; expected at least 1")
-    cases: list[Case]
-    if name == "full":
-        cases = [*_bandwidth(backends[0], cache_bytes), *_kernels(backends, cache_bytes), *_full()]
-    else:
-        cases = [
-            *_bandwidth(backends[0], cache_bytes, at_most=5),
-            *(
-                KernelCase(op, n, backend, at_least=3, at_most=7, budget_seconds=0.2)
-                for op in ("dot", "axpy")
-                for backend in dict.fromkeys((backends[0], backends[-1]))
-                for n in (256, 100_000)
-            ),
-            *_smoke(),
-        ]
-    cases = [replace(case, suite=name) for case in cases if wanted & set(case.tables)]
+    make = _full if name == "full" else _smoke
+    cases = [replace(case, suite=name) for case in make(backends, cache_bytes, peer)]
+    cases = [case for case in cases if wanted & set(case.tables)]
     if repeats is not None:
         cases = [replace(case, at_least=repeats, at_most=repeats) for case in cases]
     return cases
 
 
-def _bandwidth(backend: str, cache_bytes: Sequence[int], at_most: int = 15) -> Iterable[KernelCase]:
-    """Read memory only: half of each cache, and well beyond the last one."""
-    # At most 1 GB: enough to pass any cache of one core's neighbourhood without a long wait.
-    beyond = min(max([256_000_000, *(4 * size for size in cache_bytes)]), 1_000_000_000)
-    for size in [*(size // 2 for size in cache_bytes), beyond]:
-        yield KernelCase(
-            "read", size, backend, ("i8",), at_most=at_most, tables=("kernels", "epochs")
-        )
-
-
-def _kernels(backends: Sequence[str], cache_bytes: Sequence[int]) -> Iterable[KernelCase]:
+def _full(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Iterable[Case]:
+    best = backends[0]
+    yield from _bandwidth(best, cache_bytes)
+    for n in (16, 256, 10_000, 100_000, 1_000_000):
+        yield CallCase(n, best, peer)
+    for backend in backends:
+        yield from _kernels(backend, (256, 4_096, 100_000, 1_000_000))
+    # Two int8 vectors of this length leave the last cache, and so do all wider ones; 40 million
+    # are 2.5 times what most CPUs share between a few cores, and do not take minutes to fill.
+    beyond = min(max([20_000_000, *(2 * size for size in cache_bytes)]), 40_000_000)
     for op in ("dot", "axpy"):
-        for backend in backends:
-            for n in (256, 4_096, 100_000, 1_000_000):
-                yield KernelCase(op, n, backend)
-        # Two int8 vectors of twice the last cache leave it, and so do all wider ones.
-        beyond = min(max([50_000_000, *(2 * size for size in cache_bytes)]), 100_000_000)
-        for n in (10_000_000, beyond):
-            yield KernelCase(op, n, backends[0], at_least=3, budget_seconds=5.0)
+        yield KernelCase(op, beyond, best, at_least=3, budget_seconds=3.0)
+    for problem, mu_8, mu_16, epochs in (
+        (regression(10_000, 10_000, l2=1.0), 80.0, 20.0, 10),
+        (FASHION_MNIST, 1.0, 0.1, 25),
+    ):
+        for backend in _of_interest(backends):
+            for data in ("quantized", "exact"):
+                yield EpochsCase(
+                    problem,
+                    data,
+                    backend,
+                    contenders(mu_8, mu_16),
+                    at_most=epochs if backend == best else 7,
+                    budget_seconds=60.0 if backend == best else 15.0,
+                    # The integer state is the same on every backend: its convergence shows once.
+                    tables=("epochs", "convergence") if backend == best else ("epochs",),
+                )
+    for backend in _of_interest(backends):
+        for data in ("quantized", "exact"):
+            yield EpochsCase(
+                regression(4_000, 1_024, l2=0.1),
+                data,
+                backend,
+                contenders(mu_8=12, mu_16=2),
+                epochs_per_turn=5,
+                at_least=3,
+                at_most=5,
+                budget_seconds=5.0,
+            )
+    yield from _figure_1(best)
 
 
-def _full() -> Iterable[EpochsCase]:
-    big, small = regression(10_000, 10_000), regression(2_000, 256)
-    for data in ("quantized", "exact"):
-        yield EpochsCase(big, data, contenders(mu_8=10, mu_16=1), at_most=9)
-    for data in ("quantized", "exact"):
-        yield EpochsCase(
-            FASHION_MNIST,
-            data,
-            contenders(mu_8=0.5, mu_16=0.1),
-            at_most=40,
-            budget_seconds=80.0,
-            tables=("epochs", "convergence"),
-        )
-    for data in ("quantized", "exact"):
-        yield EpochsCase(
-            small, data, contenders(mu_8=3, mu_16=3), epochs_per_turn=10, budget_seconds=5.0
-        )
-    yield from _figure_1()
-
-
-def _smoke() -> Iterable[EpochsCase]:
+def _smoke(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Iterable[Case]:
+    best = backends[0]
+    yield from _bandwidth(best, cache_bytes, at_most=5)
+    for n in (16, 100_000):
+        yield CallCase(n, best, peer, at_most=9, budget_seconds=0.2)
+    for backend in dict.fromkeys((best, backends[-1])):
+        for case in _kernels(backend, (256, 100_000)):
+            yield replace(case, at_least=3, at_most=7, budget_seconds=0.2)
     yield EpochsCase(
-        regression(1_000, 1_000), "quantized", contenders(mu_8=3, mu_16=3), budget_seconds=2.0
+        regression(1_000, 1_000, l2=1.0),
+        "quantized",
+        best,
+        contenders(mu_8=20, mu_16=3),
+        epochs_per_turn=5,
+        at_most=5,
+        budget_seconds=2.0,
     )
     yield EpochsCase(
         replace(FASHION_MNIST, name="fashion-mnist-6k", n_samples=6_000),
         "quantized",
-        contenders(mu_8=0.5, mu_16=0.1),
+        best,
+        contenders(mu_8=1, mu_16=0.1),
         at_most=10,
         budget_seconds=4.0,
         tables=("epochs", "convergence"),
     )
-    yield from _figure_1()
+    yield from _figure_1(best)
 
 
-def _figure_1() -> Iterable[EpochsCase]:
+def _of_interest(backends: Sequence[str]) -> tuple[str, ...]:
+    """Take the best backend, and AVX2, which most x86 machines have and results are quoted for."""
+    return tuple(dict.fromkeys((backends[0], *(b for b in backends if b == "avx2"))))
+
+
+def _bandwidth(backend: str, cache_bytes: Sequence[int], at_most: int = 15) -> Iterable[KernelCase]:
+    """Read memory only: half of each cache, and sizes like those of the problems' data."""
+    for size in sorted({*(size // 2 for size in cache_bytes), 4_200_000, *BEYOND_CACHES}):
+        yield KernelCase(
+            "read", size, backend, dtypes=("i8",), at_most=at_most, tables=("kernels", "epochs")
+        )
+
+
+def _kernels(backend: str, lengths: Iterable[int]) -> Iterable[KernelCase]:
+    for n in lengths:
+        yield KernelCase("dot", n, backend)
+        yield KernelCase("axpy", n, backend, beside="dot")
+    # The shape of (Fashion-)MNIST.
+    yield KernelCase("gemv", 784, backend, classes=10)
+    yield KernelCase("ger", 784, backend, classes=10, beside="gemv")
+
+
+def _figure_1(backend: str) -> Iterable[EpochsCase]:
     """Take the paper's constants: mu = 3; LP-SVRG's delta 0.7 at 8 bits, 0.003 at 16 bits."""
     for data in ("quantized", "exact"):
         low_precision: tuple[Contender, ...] = ()
         if data == "quantized":
             low_precision = (
-                Contender("lp-svrg", "D16M16", (("scale", 0.003),)),
-                Contender("lp-svrg", "D8M8", (("scale", 0.7),)),
+                Contender("lp-svrg", "D16M16", (("delta", 0.003),)),
+                Contender("lp-svrg", "D8M8", (("delta", 0.7),)),
             )
         yield EpochsCase(
             FIGURE_1,
             data,
+            backend,
             contenders(mu_8=3, mu_16=3) + low_precision,
             epochs_per_turn=10,
             at_least=4,

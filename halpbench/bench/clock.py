@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from threadpoolctl import threadpool_limits
-
 
 def rounds(
     contenders: Sequence[str],
@@ -85,5 +83,7 @@ def calls_for(measure: Callable[[int], int], target_ns: int) -> int:
 
 def one_thread() -> AbstractContextManager[object]:
     """Hold BLAS and OpenMP to one thread while contenders are timed."""
+    from threadpoolctl import threadpool_limits
+
     context: AbstractContextManager[object] = threadpool_limits(limits=1)
     return context

@@ -11,17 +11,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import archspec.cpu
-import psutil
-from threadpoolctl import threadpool_info
-
 from halpbench import kernels
 
 UNKNOWN = "unknown"
 SYS = Path("/sys")
 PACKAGE = Path(__file__).resolve().parents[1]
 
-LIBRARIES = ("halpbench", "numpy", "pandas", "scikit-learn", "scipy", "Cython", "threadpoolctl")
+LIBRARIES = (
+    "halpbench",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "Cython",
+    "threadpoolctl",
+    "numkong",
+)
 # As Linux names them.
 X86_FLAGS = ("sse4_1", "avx", "avx2", "fma", "bmi2", "f16c", "avx_vnni", "amx_int8")
 AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512vbmi")
@@ -36,6 +41,10 @@ def record(root: Path = SYS) -> dict[str, Any]:
     root : Path
         Where sysfs is mounted; another folder serves tests.
     """
+    # Late, so that the commands which need no machine record run without the extra [bench].
+    import psutil
+    from threadpoolctl import threadpool_info
+
     cpu = root / "devices/system/cpu"
     return {
         "cpu": _cpu(cpu),
@@ -153,7 +162,17 @@ def code_digest(package: Path = PACKAGE) -> str:
     return digest.hexdigest()[:16]
 
 
+def available_memory() -> int:
+    """Bytes of memory that can be had without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def _cpu(folder: Path) -> dict[str, Any]:
+    import archspec.cpu
+    import psutil
+
     host = archspec.cpu.host()
     info = _cpuinfo()
     # archspec lists what the microarchitecture should have; the kernel, what this CPU has.

@@ -1,21 +1,29 @@
 """Runs cases and keeps their records. Never prints: it reports events to whoever shows them."""
 
+import importlib
 import time
+import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from halpbench import datasets, kernels
-from halpbench.bench import clock, verify
-from halpbench.bench.cases import BYTES_PER_ELEMENT, Case, EpochsCase, KernelCase, Problem
+from halpbench import datasets, kernels, memory
+from halpbench.bench import clock, machine, verify
+from halpbench.bench.cases import (
+    CallCase,
+    Case,
+    EpochsCase,
+    KernelCase,
+    Problem,
+    kernel_bytes,
+)
 from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers import Run
+from halpbench.solvers import Epoch, Run
 
 # One sample of a kernel: long against the timer's grain and a call's overhead, short enough for
 # many of them.
@@ -23,6 +31,7 @@ SAMPLE_NS = 3_000_000
 
 Measured = tuple[tuple[Series, ...], dict[str, Any]]
 OnRound = Callable[[int], None]
+Timer = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -136,9 +145,11 @@ def measure(
     skipped = _lack_of_memory(case, problems)
     if skipped is None:
         try:
-            with clock.one_thread():
+            with clock.one_thread(), kernels.use(case.backend):
                 if isinstance(case, KernelCase):
                     series, facts = _measure_kernel(case, budget_seconds, on_round)
+                elif isinstance(case, CallCase):
+                    series, facts = _measure_call(case, budget_seconds, on_round)
                 else:
                     series, facts = _measure_epochs(case, problems, budget_seconds, on_round)
         except MemoryError as error:
@@ -158,41 +169,80 @@ def resolve(case: EpochsCase) -> EpochsCase:
 
 def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) -> Measured:
     """Time a kernel for each dtype, in rounds; the calls of one sample run in C."""
-    samples: dict[str, list[int]] = {dtype: [] for dtype in case.dtypes}
+    contenders = {dtype: (case.op, dtype) for dtype in case.dtypes}
+    if case.beside:
+        contenders[f"{case.beside} i8"] = (case.beside, "i8")
 
-    def timer(dtype: str) -> Callable[[int], int]:
-        return lambda calls: int(kernels.time_kernel(case.op, dtype, case.n, calls))
+    def timer(op: str, dtype: str) -> Timer:
+        return lambda calls: int(kernels.time_kernel(op, dtype, case.n, calls, case.classes))
 
-    with kernels.use(case.backend):
-        for dtype in case.dtypes:
-            verify.check(case.op, dtype, case.n)
-        timers = {dtype: timer(dtype) for dtype in case.dtypes}
-        calls = {dtype: clock.calls_for(timers[dtype], SAMPLE_NS) for dtype in case.dtypes}
-        orders = clock.rounds(
-            case.dtypes,
-            at_least=case.at_least,
-            at_most=case.at_most,
-            budget_seconds=budget_seconds,
-        )
-        for done, order in enumerate(orders):
-            on_round(done)
-            for dtype in order:
-                samples[dtype].append(timers[dtype](calls[dtype]))
+    for op, dtype in contenders.values():
+        verify.check(op, dtype, case.n, case.classes)
+    samples, calls = _sample(
+        {name: timer(*what) for name, what in contenders.items()}, case, budget_seconds, on_round
+    )
     series = tuple(
         Series(
-            dtype,
-            {"calls": tuple(samples[dtype])},
-            {"calls": calls[dtype], "bytes": case.n * BYTES_PER_ELEMENT[case.op][dtype]},
+            name,
+            {"calls": samples[name]},
+            {"calls": calls[name], "bytes": kernel_bytes(op, dtype, case.n, case.classes)},
         )
-        for dtype in case.dtypes
+        for name, (op, dtype) in contenders.items()
     )
     return series, {}
+
+
+def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> Measured:
+    """Time Python's calls of int8 dot products, ours and a peer's, in rounds."""
+    contenders: dict[str, Callable[..., Any]] = {"halpbench": kernels.dot}
+    if case.peer:
+        contenders[case.peer] = importlib.import_module(case.peer.split()[0]).dot
+    rng = np.random.default_rng(0)
+    x, y = (memory.empty((case.n,), np.int8) for _ in range(2))
+    x[:], y[:] = rng.integers(-127, 128, (2, case.n))
+
+    def timer(dot: Callable[..., Any]) -> Timer:
+        statement = timeit.Timer("dot(x, y)", globals={"dot": dot, "x": x, "y": y})
+        return lambda calls: _ns(statement.timeit(calls))
+
+    for dot in contenders.values():
+        verify.check_call(dot, case.n)
+    samples, calls = _sample(
+        {name: timer(dot) for name, dot in contenders.items()}, case, budget_seconds, on_round
+    )
+    series = tuple(
+        Series(name, {"calls": samples[name]}, {"calls": calls[name], "bytes": 2 * case.n})
+        for name in contenders
+    )
+    return series, {}
+
+
+def _sample(
+    timers: dict[str, Timer],
+    case: KernelCase | CallCase,
+    budget_seconds: float,
+    on_round: OnRound,
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Call the timers in rounds; return their samples, and the calls in a sample of each."""
+    calls = {name: clock.calls_for(timer, SAMPLE_NS) for name, timer in timers.items()}
+    samples: dict[str, list[int]] = {name: [] for name in timers}
+    orders = clock.rounds(
+        list(timers),
+        at_least=case.at_least,
+        at_most=case.at_most,
+        budget_seconds=budget_seconds,
+    )
+    for done, order in enumerate(orders):
+        on_round(done)
+        for name in order:
+            samples[name].append(timers[name](calls[name]))
+    return {name: tuple(values) for name, values in samples.items()}, calls
 
 
 def _measure_epochs(
     case: EpochsCase, problems: "Problems", budget_seconds: float, on_round: OnRound
 ) -> Measured:
-    """Run the contenders' epochs in turns; gradient norms are evaluated after all timing."""
+    """Run the contenders' epochs in turns; one that diverges has no more turns."""
     problem, source = problems.load(case.problem)
     epoch_length = round(case.problem.steps_per_sample * problem.n_samples)
     runs = {
@@ -204,12 +254,13 @@ def _measure_epochs(
             step_size=case.problem.step_size,
             epoch_length=epoch_length,
             seed=case.seed,
-            **dict(contender.options),
+            **cast(dict[str, Any], dict(contender.options)),
         )
         for contender in case.contenders
     }
-    rows: dict[str, list[Any]] = {name: [] for name in runs}
-    iterates = {name: [np.array(run.w)] for name, run in runs.items()}
+    rows: dict[str, list[Epoch]] = {name: [] for name in runs}
+    norms: dict[str, list[float]] = {name: [] for name in runs}
+    diverged: set[str] = set()
     orders = clock.rounds(
         list(runs),
         at_least=case.at_least,
@@ -221,8 +272,18 @@ def _measure_epochs(
         on_round(done)
         for name in order:
             for _ in range(case.epochs_per_turn):
-                rows[name].append(runs[name].epoch())
-                iterates[name].append(np.array(runs[name].w))
+                if name in diverged:
+                    break
+                # Costs nothing: the pass is the epoch's own full gradient, and is charged to it.
+                _, norm = runs[name].evaluate()
+                row = runs[name].epoch()
+                norms[name].append(norm)
+                if row.diverged:
+                    diverged.add(name)
+                else:
+                    rows[name].append(row)
+    for name in runs.keys() - diverged:
+        norms[name].append(runs[name].evaluate()[1])
     series = tuple(
         Series(
             name,
@@ -232,20 +293,21 @@ def _measure_epochs(
                 "epoch": tuple(_ns(row.seconds) for row in rows[name]),
             },
             {
-                "data_bytes": int(run.data_bytes),
-                "step_bytes": int(run.step_bytes),
-                "gradient_norms": [_gradient_norm(run, w) for w in iterates[name]],
+                "data_bytes": run.data_bytes,
+                "step_bytes": run.step_bytes,
+                "gradient_row_bytes": run.gradient_row_bytes,
+                "gradient_norms": norms[name],
+                "diverged": name in diverged,
                 "scales": [row.scale for row in rows[name]],
                 "saturated": [row.saturated for row in rows[name]],
             },
         )
         for name, run in runs.items()
     )
-    shape: dict[str, Any] = {
+    shape = {
         "n_samples": problem.n_samples,
         "n_features": problem.n_features,
         "epoch_length": epoch_length,
-        "backend": kernels.active(),
     }
     return series, source | shape
 
@@ -264,8 +326,8 @@ class Problems:
         self.drop()
         options: dict[str, Any] = dict(spec.options)
         x, y, info = datasets.load(spec.dataset, return_info=True, **options)
-        x, y = x[: spec.n_samples], y[: spec.n_samples]
         facts = {"source": info.source, "sha256": info.sha256}
+        x, y = _laid_out(x, y, spec.n_samples)
         kind = LeastSquares if spec.model == "least-squares" else SoftmaxRegression
         self._spec, self._loaded = spec, (kind(x, y, l2=spec.l2), facts)
         return self._loaded
@@ -279,15 +341,26 @@ class Problems:
         self._spec = self._loaded = None
 
 
-def _gradient_norm(run: Run, w: NDArray[np.float64]) -> float:
-    """Evaluate the gradient norm at `w`; NaN where a contender has diverged."""
-    return float(run.gradient_norm(w)) if np.isfinite(w).all() else float("nan")
+def _laid_out(
+    x: NDArray[Any], y: NDArray[Any], n_samples: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Copy the data, or a random part of them, to memory as good as that of the integer copies.
+
+    Aligned and on huge pages, for the baselines that read the original deserve no less. A random
+    part, because files are often sorted by label.
+    """
+    if len(x) > n_samples:
+        rows = np.random.default_rng(0).permutation(len(x))[:n_samples]
+        x, y = x[rows], y[rows]
+    aligned = memory.empty(x.shape, x.dtype)
+    aligned[...] = x
+    return aligned, y
 
 
 def _lack_of_memory(case: Case, problems: Problems) -> str | None:
     if isinstance(case, EpochsCase) and not problems.holds(case.problem):
         problems.drop()
-    available = psutil.virtual_memory().available
+    available = machine.available_memory()
     if case.bytes_needed <= available:
         return None
     return (

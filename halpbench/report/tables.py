@@ -14,46 +14,21 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from halpbench.bench import stats
-from halpbench.bench.records import SCHEMA, Record, Series, Store, finite, write_atomic
+from halpbench.bench.records import SCHEMA, Record, Store, finite, write_atomic
+from halpbench.report import convergence, epochs, kernels, summary
+from halpbench.report.cells import Content, Row, Table
 
 CONSOLE_WIDTH = 100
-
-F32, F64 = "SVRG D32fM32f", "SVRG D64fM64f"
-
-# The first epoch of a contender warms caches and page tables; it counts for convergence only.
-WARM_UP_EPOCHS = 1
-
-# Gradient norms of table 3, and the epochs at which it shows them.
-TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-SHOWN_EPOCHS = (0, 1, 2, 5, 10, 20, 30, 40)
-
-# A contender that is this much behind the float64 one after the same epochs does not earn its
-# speedup; the table marks it.
-BEHIND = 10.0
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text as shown: a header, rows of cells, and notes below. `brief`: shown on the console."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-    brief: bool = True
 
 
 @dataclass(frozen=True)
 class Report:
-    """One of the three results: numbers for programs, tables for readers.
+    """One of the results: numbers for programs, tables for readers.
 
     Attributes
     ----------
     name : str
-        File stem: "kernels", "epochs" or "convergence".
+        File stem: "kernels", "epochs", "convergence" or "summary".
     data : mapping of str to list of rows
         Numbers with units in their names; each list becomes a CSV file.
     tables : list of Table
@@ -82,7 +57,7 @@ def build(store: Store) -> list[Report]:
     records = [record for record in store.records() if _well_formed(record)]
     reports = []
     for name, make in _MAKERS.items():
-        mine = [record for record in records if name in record.case["tables"]]
+        mine = [r for r in records if name == "summary" or name in r.case["tables"]]
         if not mine:
             continue
         newest = max(mine, key=lambda record: record.started)
@@ -92,10 +67,12 @@ def build(store: Store) -> list[Report]:
         notes = [
             f"{_describe(record)}: skipped, {record.skipped}"
             for record in chosen
-            if record.skipped is not None
+            if record.skipped is not None and name != "summary"
         ]
         fingerprint, suite = _origin(newest)
-        command = f"halpbench bench --suite {suite} --tables {name}"
+        command = f"halpbench bench --suite {suite}"
+        if name != "summary":
+            command += f" --tables {name}"
         reports.append(Report(name, data, tables, machines.get(fingerprint, {}), command, notes))
     return reports
 
@@ -158,8 +135,12 @@ def markdown(report: Report) -> str:
 
 
 def show(reports: Sequence[Report], console: Console) -> None:
-    """Print the brief tables of the reports."""
-    for report in reports:
+    """Print the brief tables of the reports, and once where they come from."""
+    for number, report in enumerate(reports):
+        if number == 0 and report.machine:
+            for line in describe_machine(report)[1:]:
+                console.print(Text(line.rstrip(), style="dim"))
+            console.print()
         for table in report.tables:
             if not table.brief:
                 continue
@@ -192,295 +173,20 @@ def describe_machine(report: Report) -> list[str]:
         f"Machine: {cpu['model']} ({cpu['microarchitecture']}), {cpu['cores']} cores, caches "
         f"{levels or 'unknown'}, {machine['memory_bytes'] / 2**30:.0f} GiB; hypervisor: "
         f"{system['hypervisor']}; governor: {system['governor']}; turbo: {system['turbo']}.  ",
-        f"Build: {compiler}; backend {build['active']} of {', '.join(build['backends'])}; "
+        f"Build: {compiler}; backends {', '.join(build['backends'])}; "
         f"{machine['python']}; revision {machine['revision']}.  ",
         "One thread. Medians of interleaved repetitions; in brackets 95 % bootstrap intervals.",
     ]
 
 
-# ---- Table 1 -----------------------------------------------------------------------------------
-
-
-def kernels(records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Table]]:
-    """Tabulate kernels: time, throughput and ratio to float32 by op, backend, length and dtype."""
-    rows: list[Row] = []
-    for record in records:
-        case = record.case
-        times = {s.contender: _per_call(s) for s in record.series}
-        for s in record.series:
-            estimate = stats.median(times[s.contender])
-            row = {
-                "op": case["op"],
-                "backend": case["backend"],
-                "n": case["n"],
-                "dtype": s.contender,
-                **_columns("ns", estimate),
-                "gigabytes_per_second": s.facts["bytes"] / estimate.value,
-                "repetitions": estimate.count,
-            }
-            if "f32" in times:
-                ratio = stats.ratio(times["f32"], times[s.contender])
-                row |= _columns("ratio_to_f32", ratio)
-            rows.append(row)
-    bandwidth = [row for row in rows if row["op"] == "read"]
-    rows = [row for row in rows if row["op"] != "read"]
-    tables = []
-    backends = list(dict.fromkeys(row["backend"] for row in rows))
-    for backend in backends:
-        for op in dict.fromkeys(row["op"] for row in rows):
-            mine = [row for row in rows if (row["op"], row["backend"]) == (op, backend)]
-            if mine:
-                tables.append(_kernel_table(op, backend, mine, brief=backend == backends[0]))
-    if bandwidth:
-        cells = [[_bytes(row["n"]), _number(row["gigabytes_per_second"])] for row in bandwidth]
-        tables.append(Table("Reading memory", ("bytes", "GB/s"), cells))
-    return {"kernels": rows, "bandwidth": bandwidth}, tables
-
-
-def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Table:
-    others = [dtype for dtype in ("f64", "i16", "i8i16", "i8") if _find(rows, dtype=dtype)]
-    header = ("elements", "f32 ns", "f32 GB/s", "i8 ns", "i8 GB/s", *(f"{d} x" for d in others))
-    cells = []
-    for n in sorted({row["n"] for row in rows}):
-        line = [f"{n:,}"]
-        for dtype in ("f32", "i8"):
-            row = _find(rows, n=n, dtype=dtype)
-            line += [_number(row["ns"]), _number(row["gigabytes_per_second"])] if row else ["", ""]
-        for dtype in others:
-            row = _find(rows, n=n, dtype=dtype)
-            # The interval of the ratio that matters most; the others are in the CSV file.
-            line.append((_ratio if dtype == "i8" else _ratio_alone)(row, "ratio_to_f32"))
-        cells.append(line)
-    counts = [row["repetitions"] for row in rows]
-    note = f"x: times faster than float32. {_span(counts)} repetitions."
-    return Table(f"{op}, {backend}", header, cells, [note], brief)
-
-
-def _per_call(series: Series) -> list[float]:
-    return [ns / series.facts["calls"] for ns in series.samples_ns["calls"]]
-
-
-# ---- Table 2 -----------------------------------------------------------------------------------
-
-
-def epochs(records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Table]]:
-    """Tabulate epochs: inner and full-gradient time, speedups, bandwidth and gradient norms."""
-    reads = [r for r in records if r.kind == "kernel" and r.case["op"] == "read"]
-    rows: list[Row] = []
-    tables: list[Table] = []
-    for record in records:
-        if record.kind == "epochs":
-            mine = [_epoch_row(record, series, reads) for series in record.series]
-            rows += mine
-            tables += _epoch_tables(record, mine)
-    return {"epochs": rows}, tables
-
-
-def _epoch_row(record: Record, series: Series, reads: Sequence[Record]) -> Row:
-    steps, n_samples = record.facts["epoch_length"], record.facts["n_samples"]
-    inner, gradient, epoch = (
-        stats.median(_timed(series, name)) for name in ("inner", "full_gradient", "epoch")
-    )
-    norms = series.facts["gradient_norms"]
-    row = {
-        "problem": record.case["problem"]["name"],
-        "data": record.case["data"],
-        "contender": series.contender,
-        **_columns("epoch_seconds", epoch.scaled(1e-9)),
-        **_columns("inner_ns_per_step", inner.scaled(1 / steps)),
-        **_columns("full_gradient_ns_per_row", gradient.scaled(1 / n_samples)),
-        "bytes_per_step": series.facts["step_bytes"],
-        "data_bytes": series.facts["data_bytes"],
-        "inner_gigabytes_per_second": series.facts["step_bytes"] * steps / inner.value,
-        "epochs": len(norms) - 1,
-        "first_gradient_norm": norms[0],
-        "last_gradient_norm": norms[-1],
-        "repetitions": epoch.count,
-    }
-    bandwidth = _read_bandwidth(reads, series.facts["data_bytes"])
-    if bandwidth is not None:
-        row["read_gigabytes_per_second"] = bandwidth
-        row["share_of_read"] = row["inner_gigabytes_per_second"] / bandwidth
-    by_name = {s.contender: s for s in record.series}
-    for short, name in (("f32", F32), ("f64", F64)):
-        if name in by_name:
-            row[f"byte_ratio_to_{short}"] = (
-                by_name[name].facts["step_bytes"] / series.facts["step_bytes"]
-            )
-            for part in ("inner", "epoch"):
-                ratio = stats.ratio(_timed(by_name[name], part), _timed(series, part))
-                row |= _columns(f"{part}_speedup_over_{short}", ratio)
-    if F64 in by_name:
-        row["behind"] = _is_behind(norms, by_name[F64].facts["gradient_norms"])
-    return row
-
-
-def _epoch_tables(record: Record, rows: Sequence[Row]) -> list[Table]:
-    facts, problem = record.facts, record.case["problem"]
-    classes = f", {problem['n_classes']} classes" if problem["n_classes"] > 1 else ""
-    title = (
-        f"{problem['name']} ({facts['n_samples']:,} x {facts['n_features']:,}{classes}), "
-        f"{record.case['data']} data"
-    )
-    times = [
-        [
-            row["contender"],
-            _number(row["epoch_seconds"] * 1e3),
-            _number(row["inner_ns_per_step"]),
-            _number(row["full_gradient_ns_per_row"]),
-            _bytes(row["data_bytes"]),
-            _ratio_alone(row, "byte_ratio_to_f32"),
-            _number(row["inner_gigabytes_per_second"]),
-            f"{row['share_of_read']:.0%}" if "share_of_read" in row else "",
-        ]
-        for row in rows
-    ]
-    count = rows[0]["epochs"]
-    speedups = [
-        [
-            row["contender"] + (" *" if row.get("behind") else ""),
-            _ratio(row, "inner_speedup_over_f32"),
-            _ratio(row, "epoch_speedup_over_f32"),
-            _ratio(row, "inner_speedup_over_f64"),
-            _ratio(row, "epoch_speedup_over_f64"),
-            _norm(row["last_gradient_norm"]),
-        ]
-        for row in rows
-    ]
-    notes = [
-        f"Times faster than float32 and float64; gradient norm after {count} epochs, "
-        f"{_norm(rows[0]['first_gradient_norm'])} at the start."
-    ]
-    if any(row.get("behind") for row in rows):
-        notes.append(
-            f"* gradient norm over {BEHIND:g} times that of {F64} after the same epochs: "
-            "no speedup to speak of."
-        )
-    return [
-        Table(
-            f"Epochs: {title}",
-            (
-                "contender",
-                "epoch ms",
-                "inner ns/step",
-                "gradient ns/row",
-                "data",
-                "bytes x",
-                "inner GB/s",
-                "of read",
-            ),
-            times,
-            [
-                f"{facts['epoch_length']:,} inner steps an epoch, {rows[0]['repetitions']} "
-                f"repetitions, backend {facts['backend']}, data: {facts.get('source', 'unknown')}.",
-                "bytes x: speedup over float32 of an inner step if reading the data were all; "
-                "of read: share of the measured speed of reading as much memory.",
-            ],
-        ),
-        Table(
-            f"Speedups: {title}",
-            (
-                "contender",
-                "inner, f32",
-                "epoch, f32",
-                "inner, f64",
-                "epoch, f64",
-                "grad norm",
-            ),
-            speedups,
-            notes,
-        ),
-    ]
-
-
-def _timed(series: Series, name: str) -> tuple[int, ...]:
-    samples = series.samples_ns[name]
-    return samples[WARM_UP_EPOCHS:] if len(samples) > WARM_UP_EPOCHS else samples
-
-
-def _read_bandwidth(reads: Sequence[Record], data_bytes: int) -> float | None:
-    """Find the measured GB/s of reading the smallest array that is no smaller than the data."""
-    if not reads:
-        return None
-    by_size = {record.case["n"]: record.series[0] for record in reads}
-    size = min((n for n in by_size if n >= data_bytes), default=max(by_size))
-    return float(size / stats.median(_per_call(by_size[size])).value)
-
-
-def _is_behind(norms: Sequence[float | None], reference: Sequence[float | None]) -> bool:
-    mine, best = norms[-1], reference[-1]
-    return mine is None or (best is not None and mine > BEHIND * best)
-
-
-# ---- Table 3 -----------------------------------------------------------------------------------
-
-
-def convergence(records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Table]]:
-    """Tabulate convergence: gradient norm by epoch, and seconds to reach given gradient norms."""
-    trajectories: list[Row] = []
-    reached: list[Row] = []
-    tables: list[Table] = []
-    for record in records:
-        label = {"problem": record.case["problem"]["name"], "data": record.case["data"]}
-        norm_cells, time_cells = [], []
-        for series in record.series:
-            norms = series.facts["gradient_norms"]
-            seconds = [0.0]
-            for ns in series.samples_ns["epoch"]:
-                seconds.append(seconds[-1] + ns * 1e-9)
-            label |= {"contender": series.contender}
-            trajectories += [
-                {**label, "epoch": epoch, "seconds": time, "gradient_norm": norm}
-                for epoch, (time, norm) in enumerate(zip(seconds, norms, strict=True))
-            ]
-            first = {target: _first_below(norms, target) for target in TARGETS}
-            reached += [
-                {
-                    **label,
-                    "gradient_norm": target,
-                    "epoch": epoch,
-                    "seconds": None if epoch is None else seconds[epoch],
-                }
-                for target, epoch in first.items()
-            ]
-            shown = [epoch for epoch in SHOWN_EPOCHS if epoch < len(norms)]
-            norm_cells.append([series.contender, *(_norm(norms[epoch]) for epoch in shown)])
-            time_cells.append(
-                [
-                    series.contender,
-                    *("-" if e is None else _seconds(seconds[e]) for e in first.values()),
-                ]
-            )
-        title = f"{label['problem']}, {label['data']} data"
-        note = f"Data: {record.facts.get('source', 'unknown')}. One run each, the same samples."
-        tables += [
-            Table(
-                f"Gradient norm by epoch: {title}",
-                ("contender", *map(str, shown)),
-                norm_cells,
-                [note],
-            ),
-            Table(
-                f"Time to reach a gradient norm: {title}",
-                ("contender", *(f"{target:.0e}" for target in TARGETS)),
-                time_cells,
-                ["-: not reached."],
-            ),
-        ]
-    return {"trajectories": trajectories, "reached": reached}, tables
-
-
-def _first_below(norms: Sequence[float | None], target: float) -> int | None:
-    return next((i for i, norm in enumerate(norms) if norm is not None and norm <= target), None)
-
-
-_MAKERS: dict[str, Callable[[Sequence[Record]], tuple[dict[str, list[Row]], list[Table]]]] = {
-    "kernels": kernels,
-    "epochs": epochs,
-    "convergence": convergence,
+_MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
+    "kernels": kernels.make,
+    "epochs": epochs.make,
+    "convergence": convergence.make,
+    "summary": summary.make,
 }
 
-# ---- Choosing records, formatting numbers ------------------------------------------------------
+# ---- Choosing records -------------------------------------------------------------------------
 
 
 def _well_formed(record: Record) -> bool:
@@ -513,13 +219,17 @@ class _Needs:
 
 _NEEDS = {
     "kernel": _Needs(
-        {"suite", "tables", "op", "n", "backend"}, set(), {"calls"}, {"calls", "bytes"}
+        {"suite", "tables", "op", "n", "classes", "beside", "backend"},
+        set(),
+        {"calls"},
+        {"calls", "bytes"},
     ),
+    "call": _Needs({"suite", "tables", "n", "backend", "peer"}, set(), {"calls"}, {"calls"}),
     "epochs": _Needs(
-        {"suite", "tables", "problem", "data"},
-        {"epoch_length", "n_samples", "n_features", "backend"},
+        {"suite", "tables", "problem", "data", "backend", "contenders"},
+        {"epoch_length", "n_samples", "n_features"},
         {"inner", "full_gradient", "epoch"},
-        {"data_bytes", "step_bytes", "gradient_norms"},
+        {"data_bytes", "step_bytes", "gradient_row_bytes", "gradient_norms", "diverged"},
     ),
 }
 
@@ -539,61 +249,11 @@ def _latest(records: Sequence[Record]) -> list[Record]:
 
 def _describe(record: Record) -> str:
     case = record.case
-    if record.kind == "kernel":
-        return f"{case['op']}, {case['n']:,}, {case['backend']}"
-    return f"{case['problem']['name']}, {case['data']} data"
-
-
-def _find(rows: Sequence[Row], **wanted: object) -> Row | None:
-    return next((row for row in rows if wanted.items() <= row.items()), None)
-
-
-def _columns(name: str, estimate: stats.Estimate) -> Row:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    if record.kind == "epochs":
+        return f"{case['problem']['name']}, {case['data']} data, {case['backend']}"
+    op = case["op"] if record.kind == "kernel" else "call of dot"
+    return f"{op}, {case['n']:,}, {case['backend']}"
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _span(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _ratio(row: Row | None, name: str) -> str:
-    if row is None or name not in row:
-        return ""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    # A contender against itself is 1 without doubt.
-    return _number(row[name]) + (f" [{_number(low)}-{_number(high)}]" if low < high else "")
-
-
-def _ratio_alone(row: Row | None, name: str) -> str:
-    return "" if row is None or name not in row else f"{row[name]:.2f}"
-
-
-def _number(value: float) -> str:
-    """Write three significant digits."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _norm(value: float | None) -> str:
-    return "diverged" if value is None else f"{value:.1e}"
-
-
-def _seconds(value: float) -> str:
-    for factor, unit in ((1, "s"), (1e3, "ms")):
-        if value * factor >= 1:
-            return f"{_number(value * factor)} {unit}"
-    return f"{_number(value * 1e6)} us"
-
-
-def _bytes(value: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"

@@ -1,0 +1,204 @@
+"""Table 2: epochs, split into inner loop and full gradient, with speedups beside their bounds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from halpbench.bench import stats
+from halpbench.bench.records import Record, Series
+from halpbench.report import cells
+from halpbench.report.cells import Content, Row, Table
+
+F32, F64 = "SVRG D32fM32f", "SVRG D64fM64f"
+
+# The first epoch of a contender warms caches and page tables; it counts for convergence only.
+WARM_UP_EPOCHS = 1
+
+
+def make(records: Sequence[Record]) -> Content:
+    """Tabulate times, speedups, their bounds, and what gradient norm was reached meanwhile."""
+    reads = [record for record in records if cells.read_only(record)]
+    measured = [record for record in records if record.kind == "epochs"]
+    best = cells.backends(measured)[:1]
+    rows: list[Row] = []
+    tables: list[Table] = []
+    for record in measured:
+        mine = [_row(record, series, reads) for series in record.series]
+        rows += mine
+        times, speedups = _tables(record, mine)
+        brief = record.case["backend"] in best
+        # On the console once: where the time goes differs little between the two.
+        tables += [replace(times, brief=brief and record.case["data"] == "quantized")]
+        tables += [replace(speedups, brief=brief)]
+    return {"epochs": rows}, tables
+
+
+def _row(record: Record, series: Series, reads: Sequence[Record]) -> Row:
+    steps, n_samples = record.facts["epoch_length"], record.facts["n_samples"]
+    norms = series.facts["gradient_norms"]
+    row: Row = {
+        "problem": record.case["problem"]["name"],
+        "data": record.case["data"],
+        "backend": record.case["backend"],
+        "contender": series.contender,
+        "bytes_per_step": series.facts["step_bytes"],
+        "bytes_per_epoch": _epoch_bytes(record, series),
+        "data_bytes": series.facts["data_bytes"],
+        "epochs": len(norms) - 1,
+        "first_gradient_norm": norms[0],
+        "last_gradient_norm": None if series.facts["diverged"] else norms[-1],
+    }
+    if not series.samples_ns["epoch"]:
+        return row | {"repetitions": 0}
+    inner, gradient, epoch = (
+        stats.median(timed(series, name)) for name in ("inner", "full_gradient", "epoch")
+    )
+    row |= {
+        **cells.columns("epoch_seconds", epoch.scaled(1e-9)),
+        **cells.columns("inner_ns_per_step", inner.scaled(1 / steps)),
+        **cells.columns("full_gradient_ns_per_row", gradient.scaled(1 / n_samples)),
+        "inner_gigabytes_per_second": series.facts["step_bytes"] * steps / inner.value,
+        "repetitions": epoch.count,
+    }
+    bandwidth = _read_bandwidth(reads, series.facts["data_bytes"])
+    if bandwidth is not None:
+        row["read_gigabytes_per_second"] = bandwidth
+        row["share_of_read"] = row["inner_gigabytes_per_second"] / bandwidth
+    by_name = {s.contender: s for s in record.series if s.samples_ns["epoch"]}
+    for short, name in (("f32", F32), ("f64", F64)):
+        if name not in by_name:
+            continue
+        baseline = by_name[name]
+        row[f"inner_bound_over_{short}"] = baseline.facts["step_bytes"] / row["bytes_per_step"]
+        row[f"epoch_bound_over_{short}"] = _epoch_bytes(record, baseline) / row["bytes_per_epoch"]
+        for part in ("inner", "epoch"):
+            ratio = stats.ratio(timed(baseline, part), timed(series, part))
+            row |= cells.columns(f"{part}_speedup_over_{short}", ratio)
+        row[f"same_norm_speedup_over_{short}"] = _same_norm(
+            row[f"epoch_speedup_over_{short}"], baseline.facts["gradient_norms"], norms
+        )
+    return row
+
+
+def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
+    title = f"{cells.title_of(record)}, {record.case['backend']}"
+    times = [
+        [
+            row["contender"],
+            cells.number(row["epoch_seconds"] * 1e3),
+            cells.plain(row, "inner_ns_per_step"),
+            cells.plain(row, "full_gradient_ns_per_row"),
+            cells.size(row["data_bytes"]),
+            cells.plain(row, "inner_gigabytes_per_second"),
+            f"{row['share_of_read']:.0%}" if "share_of_read" in row else "",
+        ]
+        if row["repetitions"]
+        else [row["contender"], "diverged", *[""] * 5]
+        for row in rows
+    ]
+    speedups = [
+        [
+            row["contender"],
+            cells.interval(row, "inner_speedup_over_f32"),
+            cells.plain(row, "inner_bound_over_f32"),
+            cells.interval(row, "epoch_speedup_over_f32"),
+            cells.plain(row, "epoch_bound_over_f32"),
+            cells.plain(row, "epoch_speedup_over_f64"),
+            cells.norm(row["last_gradient_norm"]),
+            cells.plain(row, "same_norm_speedup_over_f32") or "-",
+        ]
+        for row in rows
+    ]
+    return (
+        Table(
+            f"Epochs: {title}",
+            (
+                "contender",
+                "epoch ms",
+                "inner ns/step",
+                "gradient ns/row",
+                "data read",
+                "inner GB/s",
+                "of read",
+            ),
+            times,
+            [
+                f"Constants: {cells.constants_of(record)}.",
+                "An epoch is a full gradient (ns for each row of data) and its inner steps.",
+                "of read: share of the measured speed of merely reading as much memory.",
+                f"Data: {record.facts.get('source', 'unknown')}. Backend "
+                f"{record.case['backend']}, "
+                f"{cells.span([row['repetitions'] for row in rows])} repetitions.",
+            ],
+        ),
+        Table(
+            f"Speedups: {title}",
+            (
+                "contender",
+                "inner, f32",
+                "bound",
+                "epoch, f32",
+                "bound",
+                "epoch, f64",
+                "grad norm",
+                "same norm",
+            ),
+            speedups,
+            [
+                "Times faster than SVRG in float32 and float64. bound: ratio of the bytes of data "
+                "read.",
+                f"grad norm: after {max(row['epochs'] for row in rows)} epochs, from "
+                f"{cells.norm(rows[0]['first_gradient_norm'])}. same norm: speedup over float32, "
+                "to the same",
+                "gradient norm in place of the same number of epochs.",
+            ],
+        ),
+    )
+
+
+def timed(series: Series, name: str) -> tuple[int, ...]:
+    """Return the samples that count as timings: all but the first, if there are more."""
+    samples = series.samples_ns[name]
+    return samples[WARM_UP_EPOCHS:] if len(samples) > WARM_UP_EPOCHS else samples
+
+
+def _epoch_bytes(record: Record, series: Series) -> int:
+    """Count the bytes of data that an epoch reads: its steps, and a row for each sample."""
+    facts = record.facts
+    steps = facts["epoch_length"] * series.facts["step_bytes"]
+    return int(steps + facts["n_samples"] * series.facts["gradient_row_bytes"])
+
+
+def _read_bandwidth(reads: Sequence[Record], data_bytes: int) -> float | None:
+    """Find the measured GB/s of reading the smallest array that is no smaller than the data."""
+    if not reads:
+        return None
+    by_size = {record.case["n"]: record.series[0] for record in reads}
+    size = min((n for n in by_size if n >= data_bytes), default=max(by_size))
+    return float(size / stats.median(cells.per_call(by_size[size])).value)
+
+
+def _same_norm(
+    epoch_speedup: float, baseline: Sequence[float], contender: Sequence[float]
+) -> float | None:
+    """Turn the speedup of an epoch into that of reaching the same gradient norm.
+
+    The norm is the least that both reach. None if that is where they start.
+    """
+    target = max(min(baseline), min(contender))
+    mine, theirs = epochs_to(contender, target), epochs_to(baseline, target)
+    return epoch_speedup * theirs / mine if mine and theirs else None
+
+
+def epochs_to(norms: Sequence[float], target: float) -> float | None:
+    """Count the epochs until the gradient norm is at most `target`; None if it never is.
+
+    Between epochs the logarithm of the norm is taken to fall linearly.
+    """
+    for epoch, norm in enumerate(norms):
+        if norm <= target:
+            if epoch == 0 or norm == 0:
+                return float(epoch)
+            before = norms[epoch - 1]
+            return epoch - 1 + math.log(before / target) / math.log(before / norm)
+    return None

@@ -1,0 +1,192 @@
+"""The benchmark's figures, drawn from the tables' numbers: speedups, and convergence."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halpbench.bench.records import write_atomic
+from halpbench.report.cells import Row
+from halpbench.report.paper import STYLE
+from halpbench.report.tables import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind tell apart; dashes and markers tell the lines
+# apart without colour.
+LOOKS: dict[str, tuple[str, Any, str]] = {
+    "SVRG D64fM64f": ("#000000", "-", "o"),
+    "SVRG D32fM32f": ("#999999", (0, (4, 1.5)), "s"),
+    "HALP D16M16": ("#0072B2", (0, (5, 1, 1, 1)), "^"),
+    "HALP D8M16": ("#009E73", (0, (1, 1)), "v"),
+    "HALP D8M8": ("#D55E00", "-", "D"),
+    "LP-SVRG D16M16": ("#56B4E9", (0, (3, 1)), "x"),
+    "LP-SVRG D8M8": ("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "+"),
+}
+BARS = ("HALP D16M16", "HALP D8M16", "HALP D8M8")
+
+
+def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
+    """Draw what the reports of epochs and convergence hold, as PNG and SVG.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    folder : Path
+        Receives ``speedups`` and ``convergence``, ``.png`` and ``.svg``.
+
+    Returns
+    -------
+    list of Path
+        The files; none if there is nothing to draw.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    data = {report.name: report.data for report in reports}
+    epochs = [row for row in data.get("epochs", {}).get("epochs", []) if row["repetitions"]]
+    trajectories = data.get("convergence", {}).get("trajectories", [])
+    written = []
+    with rc_context(STYLE):
+        if any(row["contender"] in BARS for row in epochs):
+            written += _write(_speedups(epochs), folder / "speedups")
+        if trajectories:
+            written += _write(_convergence(trajectories), folder / "convergence")
+    return written
+
+
+def _write(figure: Figure, stem: Path) -> list[Path]:
+    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=200)
+    png.parent.mkdir(parents=True, exist_ok=True)
+    png.write_bytes(picture.getvalue())
+    text = io.StringIO()
+    # No date: a figure changes only where its numbers do.
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    write_atomic(svg, text.getvalue())
+    return [png, svg]
+
+
+def _speedups(rows: Sequence[Row]) -> Figure:
+    """Draw a panel for each problem and backend: bars for the inner step and the whole epoch."""
+    problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
+    backends = list(dict.fromkeys(row["backend"] for row in rows))
+    columns = min(len(problems), 2)
+    lines = -(-len(problems) // columns) * len(backends)
+    figure = _new_figure(1.0 + 1.7 * lines)
+    axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    panels = [(problem, backend) for backend in backends for problem in problems]
+    for place, ((problem, data), backend) in zip(axes, panels, strict=False):
+        mine = [
+            row
+            for row in rows
+            if (row["problem"], row["data"], row["backend"]) == (problem, data, backend)
+        ]
+        _bars(place, mine)
+        place.set_title(f"{problem}, {data} data, {backend}", fontsize=7)
+    for place in axes[len(panels) :]:
+        place.set_axis_off()
+    figure.supylabel("times faster than SVRG in float32", fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4)
+    return figure
+
+
+def _bars(axes: Axes, rows: Sequence[Row]) -> None:
+    width = 0.8 / len(BARS)
+    for index, name in enumerate(BARS):
+        row = next((row for row in rows if row["contender"] == name), None)
+        if row is None or row.get("inner_speedup_over_f32") is None:
+            continue
+        places = [group + (index - (len(BARS) - 1) / 2) * width for group in (0, 1)]
+        values = [row[f"{part}_speedup_over_f32"] for part in ("inner", "epoch")]
+        errors = [
+            [
+                row[f"{part}_speedup_over_f32"] - row[f"{part}_speedup_over_f32_low"],
+                row[f"{part}_speedup_over_f32_high"] - row[f"{part}_speedup_over_f32"],
+            ]
+            for part in ("inner", "epoch")
+        ]
+        bounds = [row[f"{part}_bound_over_f32"] for part in ("inner", "epoch")]
+        axes.bar(
+            places,
+            values,
+            width * 0.92,
+            yerr=list(zip(*errors, strict=True)),
+            color=LOOKS[name][0],
+            label=name,
+            error_kw={"elinewidth": 0.8},
+        )
+        for place, value in zip(places, values, strict=True):
+            axes.annotate(
+                f"{value:.1f}",
+                (place, 0),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                color="white",
+                fontsize=6,
+            )
+        axes.hlines(
+            bounds,
+            [place - width * 0.46 for place in places],
+            [place + width * 0.46 for place in places],
+            color="black",
+            linewidth=1.0,
+            linestyle=(0, (2, 1)),
+            label="ratio of bytes read" if index == len(BARS) - 1 else "_unlisted",
+        )
+    axes.axhline(1, color="black", linewidth=0.6)
+    axes.set_xticks([0, 1], ["inner step", "whole epoch"])
+    axes.grid(visible=False, axis="x")
+
+
+def _convergence(rows: Sequence[Row]) -> Figure:
+    """Draw the gradient norm of each problem against epochs and against seconds."""
+    problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
+    figure = _new_figure(0.6 + 1.9 * len(problems))
+    axes = figure.subplots(len(problems), 2, sharey="row", squeeze=False)
+    seen: dict[str, Any] = {}
+    for line, (problem, data) in enumerate(problems):
+        mine = [row for row in rows if (row["problem"], row["data"]) == (problem, data)]
+        for name in dict.fromkeys(row["contender"] for row in mine):
+            color, dashes, marker = LOOKS.get(name, ("#CC79A7", "-", "."))
+            history = [row for row in mine if row["contender"] == name]
+            norms = [row["gradient_norm"] or math.nan for row in history]
+            for place, against in zip(axes[line], ("epoch", "seconds"), strict=True):
+                (seen[name],) = place.plot(
+                    [row[against] for row in history],
+                    norms,
+                    color=color,
+                    linestyle=dashes,
+                    marker=marker,
+                    markersize=3,
+                    markevery=max(1, len(history) // 8),
+                    markerfacecolor="none",
+                )
+        axes[line, 0].set_title(f"{problem}, {data} data", fontsize=7)
+        axes[line, 0].set_ylabel("gradient norm")
+        axes[line, 0].set_yscale("log")
+        axes[line, 0].set_xlabel("epochs")
+        axes[line, 1].set_xlabel("seconds")
+        # The start is at 0 seconds, which a logarithm does not show; the race is what counts.
+        axes[line, 1].set_xlim(left=0)
+    figure.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=4)
+    return figure
+
+
+def _new_figure(height: float) -> Figure:
+    # Not pyplot: nothing global, no display.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(7.0, height), layout="constrained")

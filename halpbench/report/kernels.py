@@ -1,0 +1,130 @@
+"""Table 1: kernels on every backend, calls from Python, and the speed of memory."""
+
+from collections.abc import Sequence
+
+from halpbench.bench import stats
+from halpbench.bench.records import Record
+from halpbench.report import cells
+from halpbench.report.cells import Content, Row, Table
+
+LEGEND = (
+    "i8, i16, f32, f64: data and model; i8i16: int8 data, int16 model. "
+    "x: times faster than float32."
+)
+
+
+def make(records: Sequence[Record]) -> Content:
+    """Tabulate time, throughput and ratio to float32 by op, backend, length and dtype."""
+    measured = [record for record in records if record.kind == "kernel"]
+    reads = [row for record in measured if cells.read_only(record) for row in _rows(record)]
+    rows = [row for record in measured if not cells.read_only(record) for row in _rows(record)]
+    calls = [_call_row(record) for record in records if record.kind == "call"]
+    tables = []
+    backends = list(dict.fromkeys(row["backend"] for row in rows))
+    for backend in backends:
+        for op in dict.fromkeys(row["op"] for row in rows):
+            mine = [row for row in rows if (row["op"], row["backend"]) == (op, backend)]
+            if mine:
+                tables.append(_kernel_table(op, backend, mine, brief=backend == backends[0]))
+    if calls:
+        tables.append(_call_table(calls))
+    if reads:
+        shown = [[cells.size(row["n"]), cells.number(row["gigabytes_per_second"])] for row in reads]
+        note = f"One thread, backend {reads[0]['backend']}."
+        tables.append(Table("Reading memory", ("bytes", "GB/s"), shown, [note]))
+    return {"kernels": rows, "calls": calls, "bandwidth": reads}, tables
+
+
+def _rows(record: Record) -> list[Row]:
+    case = record.case
+    times = {series.contender: cells.per_call(series) for series in record.series}
+    beside = f"{case['beside']} i8"
+    rows: list[Row] = []
+    for series in record.series:
+        if series.contender == beside:
+            continue
+        estimate = stats.median(times[series.contender])
+        row = {
+            "op": case["op"],
+            "backend": case["backend"],
+            "n": case["n"],
+            "classes": case["classes"],
+            "dtype": series.contender,
+            **cells.columns("ns", estimate),
+            "gigabytes_per_second": series.facts["bytes"] / estimate.value,
+            "repetitions": estimate.count,
+        }
+        if "f32" in times:
+            ratio = stats.ratio(times["f32"], times[series.contender])
+            row |= cells.columns("ratio_to_f32", ratio)
+        if series.contender == "i8" and beside in times:
+            row["beside"] = case["beside"]
+            row |= cells.columns("ratio_to_beside", stats.ratio(times[beside], times["i8"]))
+        rows.append(row)
+    return rows
+
+
+def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Table:
+    others = [dtype for dtype in ("f64", "i16", "i8i16", "i8") if cells.find(rows, dtype=dtype)]
+    beside = next((row["beside"] for row in rows if "beside" in row), None)
+    header = ["elements", "f32 ns", "f32 GB/s", "i8 ns", "i8 GB/s", *(f"{d} x" for d in others)]
+    header += [f"i8 / {beside}"] if beside else []
+    shown = []
+    for n, classes in sorted({(row["n"], row["classes"]) for row in rows}):
+        line = [f"{n:,}" + (f" x {classes}" if classes > 1 else "")]
+        found = {d: cells.find(rows, n=n, classes=classes, dtype=d) for d in ("f32", *others)}
+        for dtype in ("f32", "i8"):
+            row = found.get(dtype)
+            line += [cells.plain(row, "ns"), cells.plain(row, "gigabytes_per_second")]
+        for dtype in others:
+            # The interval of the ratio that matters most; the others are in the CSV file.
+            write = cells.interval if dtype == "i8" else cells.plain
+            line.append(write(found[dtype], "ratio_to_f32"))
+        if beside:
+            line.append(cells.plain(found.get("i8"), "ratio_to_beside"))
+        shown.append(line)
+    notes = [LEGEND]
+    if beside:
+        notes.append(f"i8 / {beside}: elements a second, against the int8 {beside} of that length.")
+    notes.append(f"Backend {backend}, {cells.span([r['repetitions'] for r in rows])} repetitions.")
+    return Table(f"{op}, {backend}", tuple(header), shown, notes, brief)
+
+
+def _call_row(record: Record) -> Row:
+    times = {series.contender: cells.per_call(series) for series in record.series}
+    ours = stats.median(times["halpbench"])
+    row = {
+        "n": record.case["n"],
+        "backend": record.case["backend"],
+        "peer": record.case["peer"] or None,
+        **cells.columns("ns", ours),
+        "repetitions": ours.count,
+    }
+    if record.case["peer"]:
+        theirs = times[record.case["peer"]]
+        row |= cells.columns("peer_ns", stats.median(theirs))
+        row |= cells.columns("ratio_to_peer", stats.ratio(theirs, times["halpbench"]))
+    return row
+
+
+def _call_table(rows: Sequence[Row]) -> Table:
+    peer = rows[0]["peer"]
+    shown = [
+        [
+            f"{row['n']:,}",
+            cells.interval(row, "ns"),
+            cells.interval(row, "peer_ns") or "absent",
+            cells.interval(row, "ratio_to_peer"),
+        ]
+        for row in sorted(rows, key=lambda row: row["n"])
+    ]
+    notes = [
+        "Nanoseconds of a Python call, checks of the arguments included (ours also refuse -128).",
+        "faster: how many times faster ours are."
+        if peer
+        else "NumKong is not installed; `pip install halpbench[peers]` adds it.",
+        f"Backend {rows[0]['backend']}, "
+        f"{cells.span([row['repetitions'] for row in rows])} repetitions.",
+    ]
+    header = ("elements", "halpbench ns", f"{peer or 'numkong'} ns", "faster")
+    return Table("Calls of the int8 dot from Python", header, shown, notes)

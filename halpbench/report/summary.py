@@ -1,0 +1,94 @@
+"""What the tables come to: the speedups that matter, one line each."""
+
+from collections.abc import Iterator, Sequence
+
+from halpbench.bench.records import Record
+from halpbench.report import cells, epochs, kernels
+from halpbench.report.cells import Content, Row, Table
+
+# Lengths at which the summary quotes kernels: int8 vectors fit the first cache, and do not.
+IN_CACHE, BEYOND_L1 = 4_096, 100_000
+
+
+def make(records: Sequence[Record]) -> Content:
+    """Gather the speedups of epochs on quantized data, of kernels and of calls."""
+    kernel_data, _ = kernels.make(records)
+    # Some problems show convergence only; their epochs are too short to time.
+    timed = [record for record in records if "epochs" in record.case["tables"]]
+    epoch_data, _ = epochs.make(timed)
+    halp = [
+        row
+        for row in epoch_data["epochs"]
+        if row["contender"].startswith("HALP") and row["data"] == "quantized" and row["repetitions"]
+    ]
+    # The backends of the epochs; the table of the kernels has the others.
+    shown = cells.backends([r for r in records if r.kind == "epochs"])
+    shown = shown or cells.backends(records)[:1]
+    others = [*_kernel_rows(kernel_data["kernels"]), *_call_rows(kernel_data["calls"])]
+    others = [row for row in others if row["backend"] in shown]
+    tables = []
+    if halp:
+        tables.append(_epoch_table(halp))
+    if others:
+        tables.append(_other_table(others, shown))
+    return {"summary": others}, tables
+
+
+def _epoch_table(rows: Sequence[Row]) -> Table:
+    lines = [
+        [
+            row["problem"],
+            row["backend"],
+            row["contender"],
+            cells.plain(row, "inner_speedup_over_f32"),
+            cells.plain(row, "epoch_speedup_over_f32"),
+            cells.plain(row, "epoch_speedup_over_f64"),
+            cells.plain(row, "same_norm_speedup_over_f32") or "-",
+        ]
+        for row in rows
+    ]
+    header = ("problem", "backend", "contender", "inner, f32", "epoch, f32", "epoch, f64")
+    notes = [
+        "Times faster than SVRG in float32 and float64, data quantized for all. same norm: to the",
+        "same gradient norm as float32, in place of the same number of epochs.",
+        "Intervals, bounds and exact data: table of epochs.",
+    ]
+    return Table("In short: HALP over SVRG", (*header, "same norm"), lines, notes)
+
+
+def _other_table(rows: Sequence[Row], backends: Sequence[str]) -> Table:
+    lines = []
+    for measure in dict.fromkeys(row["measure"] for row in rows):
+        found = [cells.find(rows, measure=measure, backend=backend) for backend in backends]
+        lines.append([measure, *(cells.interval(row, "speedup") for row in found)])
+    return Table("In short: int8 kernels", ("times faster", *backends), lines)
+
+
+def _kernel_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    for row in rows:
+        if row["dtype"] != "i8":
+            continue
+        if row["op"] == "dot" and row["n"] == BEYOND_L1:
+            yield from _row(f"int8 dot over f32 dot, {row['n']:,} elements", row, "ratio_to_f32")
+        if row["op"] == "axpy" and row["n"] in (IN_CACHE, BEYOND_L1):
+            measure = f"int8 axpy over int8 dot, elements a second, {row['n']:,} elements"
+            yield from _row(measure, row, "ratio_to_beside")
+
+
+def _call_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    for row in rows:
+        if row["peer"]:
+            measure = f"int8 dot over {row['peer']}, Python call, {row['n']:,} elements"
+            yield from _row(measure, row, "ratio_to_peer")
+
+
+def _row(measure: str, row: Row, name: str) -> Iterator[Row]:
+    """Yield the estimate in a row's columns as a line of the summary, if it is there."""
+    if row.get(name) is not None:
+        yield {
+            "measure": measure,
+            "backend": row["backend"],
+            "speedup": row[name],
+            "speedup_low": row[f"{name}_low"],
+            "speedup_high": row[f"{name}_high"],
+        }

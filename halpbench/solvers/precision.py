@@ -1,5 +1,8 @@
-"""Precisions by their DMGC names (De Sa et al. 2017, "Understanding and Optimizing Asynchronous
-Low-Precision Stochastic Gradient Descent"): D for the data, M for the model."""
+"""Precisions by their DMGC names: D for the data, M for the model.
+
+De Sa et al. 2017, "Understanding and Optimizing Asynchronous Low-Precision Stochastic Gradient
+Descent".
+"""
 
 from __future__ import annotations
 

@@ -137,9 +137,7 @@ class Run:
             "step_size", problem.default_step_size() if step_size is None else step_size
         )
         if self.step_size * problem.l2 >= 1:
-            raise ValueError(
-                f"step_size * l2 must be below 1, got {self.step_size} * {problem.l2}"
-            )
+            raise ValueError(f"step_size * l2 must be below 1, got {self.step_size} * {problem.l2}")
         self.epoch_length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
         if self.epoch_length < 1:
             raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
@@ -229,6 +227,7 @@ class Run:
 
     # ---- The inner loop --------------------------------------------------------------------------
 
+    @np.errstate(over="ignore", invalid="ignore")  # divergence, which is reported as such
     def _inner_loop(
         self, gradient: NDArray[np.float64] | None, samples: NDArray[np.int32]
     ) -> tuple[NDArray[np.float64] | None, float, int]:
@@ -343,6 +342,7 @@ class Run:
             self._gradient_ns += time.perf_counter_ns() - started
         return self._gradient
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _pass(
         self, at: NDArray[np.float64], reference: NDArray[np.float64] | None
     ) -> tuple[float, NDArray[np.float64]]:

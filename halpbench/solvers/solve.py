@@ -17,14 +17,14 @@ from halpbench.solvers.run import Problem, Run
 
 
 class DivergenceWarning(UserWarning):
-    """A run left the finite numbers, or its loss exploded."""
+    """A run left the finite numbers."""
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during :func:`solve`; what had been reached is in ``result``."""
 
     def __init__(self, result: Result) -> None:
-        super().__init__(f"interrupted after {len(result.history) - 1} epochs")
+        super().__init__(f"interrupted after {max(len(result.history) - 1, 0)} epochs")
         self.result = result
 
 
@@ -106,8 +106,8 @@ def solve(
     try:
         for epoch in range(epochs + 1):
             row = _row(run, epoch, rows[-1] if rows else None)
-            rows.append(row)
             if not math.isfinite(row["loss"]):
+                rows.append(row)
                 status = "diverged"
                 warnings.warn(
                     f"{algorithm} diverged in epoch {epoch}: try a smaller step_size than "
@@ -116,7 +116,8 @@ def solve(
                     stacklevel=2,
                 )
                 break
-            w = run.w
+            # At once: Ctrl-C may come between any two calls.
+            w, rows = run.w, [*rows, row]
             if callback is not None and callback(dict(row)):
                 status = "stopped"
                 break
@@ -131,10 +132,10 @@ def solve(
 def _row(run: Run, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
     """Advance by an epoch, unless this is the start, and describe where that led."""
     if before is None:
-        loss, grad_norm = run.evaluate()
+        loss, grad_norm = _finite_or_inf(run.evaluate())
         return _fields(epoch, 0.0, 0.0, 0.0, 0.0, loss, grad_norm, math.nan, 0)
     done = run.epoch()
-    loss, grad_norm = (math.inf, math.inf) if done.diverged else run.evaluate()
+    loss, grad_norm = (math.inf, math.inf) if done.diverged else _finite_or_inf(run.evaluate())
     return _fields(
         epoch,
         before["seconds"] + done.seconds,
@@ -146,6 +147,11 @@ def _row(run: Run, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
         done.scale,
         done.saturated,
     )
+
+
+def _finite_or_inf(measures: tuple[float, float]) -> tuple[float, float]:
+    """Loss and gradient norm; both infinite where one of them is not finite."""
+    return measures if all(map(math.isfinite, measures)) else (math.inf, math.inf)
 
 
 def _fields(

@@ -38,7 +38,16 @@ def prepare(x: NDArray[Any], precision: Precision, data: str, quantized_bits: in
     ``data="exact"``: full gradients come from ``x`` itself. ``data="quantized"``: they come from
     the numbers that the inner loop reads, which for a float precision are those of ``x`` quantized
     to ``quantized_bits``.
+
+    Raises
+    ------
+    ValueError
+        If ``x`` has entries beyond the range of float32 where the precision asks for it.
     """
+    if x.dtype == np.float64 and precision.data == np.float32:
+        limit = float(np.finfo(np.float32).max)
+        if (largest := largest_entry(x)) > limit:
+            raise ValueError(f"X must lie within +-{limit:.3g} for {precision.name}, got {largest}")
     if precision.is_integer:
         inner = quantize_rows(x, precision.data_bits)
     elif data == "quantized":
@@ -59,10 +68,14 @@ def row_blocks(x: NDArray[Any]) -> list[slice]:
     return [slice(start, min(start + step, len(x))) for start in range(0, len(x), step)]
 
 
+def largest_entry(x: NDArray[Any]) -> float:
+    """The largest absolute value."""
+    return max(max(float(x[rows].max()), -float(x[rows].min())) for rows in row_blocks(x))
+
+
 def quantize_rows(x: NDArray[Any], bits: int) -> Matrix:
     """``x`` to the nearest multiples of its largest entry over 127 (or 32,767); rows padded."""
-    largest = max(max(float(x[rows].max()), -float(x[rows].min())) for rows in row_blocks(x))
-    scale = largest / largest_integer(bits) or 1.0
+    scale = largest_entry(x) / largest_integer(bits) or 1.0
     values = memory.padded_rows(*x.shape, kernels.INTEGERS[bits])
     nearest = kernels.Rng(0, "nearest")
     if values.flags.c_contiguous:

@@ -1,0 +1,659 @@
+"""The solvers against slow oracles, against exact solutions, and where things go wrong."""
+
+import itertools
+import math
+import signal
+
+import numpy as np
+import pytest
+import reference
+import tolerances
+from sklearn.datasets import make_regression
+from sklearn.linear_model import LogisticRegression
+
+from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
+from halpbench.solvers import ALGORITHMS, DivergenceWarning, Interrupted, Run, run
+from halpbench.solvers.precision import PRECISIONS
+from halpbench.solvers.training_data import prepare
+
+INTEGER_PRECISIONS = ["D8M8", "D8M16", "D16M16"]
+FLOAT_PRECISIONS = ["D32fM32f", "D64fM64f"]
+LOW = ["lp-sgd", "lp-svrg", "halp"]
+FULL = ["sgd", "svrg"]
+EVERY_PAIR = [
+    *itertools.product(LOW, INTEGER_PRECISIONS),
+    *itertools.product(FULL, FLOAT_PRECISIONS),
+]
+KINDS = ["squared", "softmax", "binary"]
+
+every_pair = pytest.mark.parametrize(("algorithm", "precision"), EVERY_PAIR)
+both_data = pytest.mark.parametrize("data", ["exact", "quantized"])
+
+
+def make_problem(kind, l2=0.0, n=40, d=70, dtype=np.float64, seed=0):
+    """A small problem whose d is no multiple of any register."""
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((n, d)).astype(dtype)
+    if kind == "squared":
+        return LeastSquares(X, X @ random.standard_normal(d) + random.standard_normal(n), l2)
+    classes = 2 if kind == "binary" else 3
+    return SoftmaxRegression(X, np.arange(n) % classes, l2)
+
+
+def full_pass(problem, precision, data, **options):
+    """The full gradient and reference as the compiled pass computes them, for the oracle."""
+    twin = Run(problem, "halp", precision, data, **options)
+
+    def at(w):
+        filled = np.empty((problem.n_samples, problem.n_outputs))
+        return twin._pass(np.ascontiguousarray(w), filled)[1], filled
+
+    return at
+
+
+# ---- Against the oracles -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["I", "II"])
+# Nothing to fold; folded rarely, every few steps, after every step.
+@pytest.mark.parametrize("l2", [0.0, 0.05, 0.6, 20.0])
+@pytest.mark.parametrize("kind", KINDS)
+@both_data
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+@pytest.mark.parametrize("algorithm", LOW)
+def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, l2, option):
+    """The same samples and random bits: the same integers, hence the same weights, bit for bit."""
+    problem = make_problem(kind, l2)
+    options = {"step_size": 0.004, "epoch_length": 60, "option": option, "seed": 3}
+    if algorithm != "halp":
+        options["delta"] = 0.02
+    expected, _ = reference.solve_integer(
+        problem,
+        algorithm,
+        PRECISIONS[precision].data,
+        PRECISIONS[precision].model,
+        full_pass(problem, precision, data),
+        epochs=2,
+        **options,
+    )
+    solver = Run(problem, algorithm, precision, data, **options)
+    for w in expected:
+        solver.epoch()
+        np.testing.assert_array_equal(solver.w, w)
+    assert np.abs(w).max() > 0
+
+
+@pytest.mark.parametrize("d", [1, 63, 64, 65, 600, 1100])
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_integer_solvers_equal_the_oracle_at_any_width(backend, precision, kind, d):
+    """Rows of several blocks of lanes, and of less than a register; on every backend."""
+    problem = make_problem(kind, 0.3, n=9, d=d)
+    options = {"step_size": 0.2 / d, "epoch_length": 20, "seed": 5, "mu": 0.2}
+    w0 = np.random.default_rng(1).standard_normal(problem.weight_shape)
+    precise = PRECISIONS[precision]
+    expected, _ = reference.solve_integer(
+        problem,
+        "halp",
+        precise.data,
+        precise.model,
+        full_pass(problem, precision, "exact"),
+        epochs=2,
+        w0=w0,
+        **options,
+    )
+    solver = Run(problem, "halp", precision, "exact", w0=w0, **options)
+    for w in expected:
+        solver.epoch()
+        np.testing.assert_array_equal(solver.w, w)
+
+
+@pytest.mark.parametrize("option", ["I", "II"])
+@pytest.mark.parametrize("l2", [0.0, 0.05, 4.0])
+@pytest.mark.parametrize("kind", KINDS)
+@both_data
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
+@pytest.mark.parametrize("algorithm", FULL)
+def test_float_solvers_agree_with_the_oracle(algorithm, precision, data, kind, l2, option):
+    """On data of both dtypes: those of the precision are read as they are, without padding."""
+    for dtype in (np.float32, np.float64):
+        problem = make_problem(kind, l2, dtype=dtype)
+        options = {"step_size": 0.004, "epoch_length": 120, "option": option, "seed": 3}
+        expected = reference.solve_float(
+            problem, algorithm, PRECISIONS[precision].data, data, epochs=3, **options
+        )
+        solver = Run(problem, algorithm, precision, data, **options)
+        for w in expected:
+            solver.epoch()
+            tolerance = tolerances.path(problem.X.dtype, PRECISIONS[precision].data)
+            assert np.abs(solver.w - w).max() <= tolerance * np.abs(w).max()
+
+
+@pytest.mark.parametrize("quantized_bits", [8, 16])
+def test_quantized_bits_choose_the_data_of_float_precisions(quantized_bits):
+    problem = make_problem("squared")
+    options = {"step_size": 0.004, "epoch_length": 80, "quantized_bits": quantized_bits}
+    (expected,) = reference.solve_float(problem, "svrg", data="quantized", epochs=1, **options)
+    result = solve(problem, "svrg", data="quantized", epochs=1, **options)
+    error = np.abs(result.w - expected).max()
+    assert error <= tolerances.path(np.float64) * np.abs(expected).max()
+
+
+@both_data
+@every_pair
+def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
+    for kind, dtype in itertools.product(KINDS, (np.float32, np.float64)):
+        problem = make_problem(kind, 0.1, n=53, dtype=dtype)
+        w0 = np.random.default_rng(1).standard_normal(problem.weight_shape) / 50
+        solver = Run(problem, algorithm, precision, data, w0=w0)
+        full = prepare(problem.X, PRECISIONS[precision], data, 8).full
+        on = problem.reduced(np.ascontiguousarray(full.values * full.scale, np.float64))
+        tolerance = tolerances.gradient(full.values.dtype)
+
+        expected_loss, expected_gradient = on.loss_and_gradient(solver.w)
+        expected_norm = np.linalg.norm(expected_gradient)
+        loss, norm = solver.evaluate()
+        assert loss == pytest.approx(expected_loss, rel=tolerance)
+        assert norm == pytest.approx(expected_norm, rel=tolerance)
+        assert solver.gradient_norm(solver.w) == norm
+        gradient = solver._full_gradient().reshape(problem.weight_shape)
+        assert np.abs(gradient - expected_gradient).max() <= tolerance * expected_norm
+
+
+# ---- The same on every backend -------------------------------------------------------------------
+
+
+@both_data
+@every_pair
+def test_backends_agree(backend, algorithm, precision, data):
+    """Bit for bit in integers, loss and gradient norm included; to tolerances in floats."""
+    for kind, l2 in itertools.product(["squared", "softmax"], [0.0, 0.2]):
+        problem = make_problem(kind, l2, n=50, d=130)
+        options = {"step_size": 0.003, "epochs": 3, "seed": 1}
+        result = solve(problem, algorithm, precision, data, **options)
+        assert result.isa == backend
+        with kernels.use("scalar"):
+            expected = solve(problem, algorithm, precision, data, **options)
+        columns = ["loss", "grad_norm", "saturated"]
+        if PRECISIONS[precision].is_integer:
+            np.testing.assert_array_equal(result.w, expected.w)
+            np.testing.assert_array_equal(result.history[columns], expected.history[columns])
+        else:
+            error = np.abs(result.w - expected.w).max()
+            tolerance = tolerances.path(PRECISIONS[precision].data)
+            assert error <= tolerance * np.abs(expected.w).max()
+
+
+# ---- To the exact solution -----------------------------------------------------------------------
+
+
+def least_squares_solution(X, y, l2):
+    gram = X.T @ X / len(X) + l2 * np.eye(X.shape[1])
+    return np.linalg.solve(gram, X.T @ y / len(X))
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("algorithm", "precision"),
+    [("svrg", "D64fM64f"), *(("halp", precision) for precision in INTEGER_PRECISIONS)],
+)
+def test_least_squares_converges_to_the_normal_equations(algorithm, precision, l2):
+    """HALP with exact data: the solution of the problem itself, from 8-bit integers."""
+    problem = make_problem("squared", l2, n=200, d=20)
+    result = solve(
+        problem, algorithm, precision, step_size=0.02, mu=0.3, epochs=60, option="I", tol=1e-9
+    )
+    assert result.status == "converged"
+    w = least_squares_solution(problem.X, problem.y, l2)
+    assert np.linalg.norm(result.w - w) < 1e-8 * np.linalg.norm(w)
+
+
+def test_quantized_data_have_a_solution_of_their_own():
+    problem = make_problem("squared", 0.1, n=200, d=20)
+    # Gradients of integer data are those at w rounded to 30 bits.
+    options = {"data": "quantized", "step_size": 0.02, "mu": 0.3, "epochs": 60, "tol": 3e-8}
+    result = solve(problem, "halp", "D8M8", **options)
+    assert result.status == "converged"
+    integers, scale = reference.quantize_rows(problem.X, np.int8)
+    w = least_squares_solution(integers * scale, problem.y, 0.1)
+    assert np.linalg.norm(result.w - w) < 1e-7 * np.linalg.norm(w)
+    other = least_squares_solution(problem.X, problem.y, 0.1)
+    assert np.linalg.norm(w - other) > 1e-4 * np.linalg.norm(w)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "precision"),
+    [("svrg", "D64fM64f"), *(("halp", precision) for precision in INTEGER_PRECISIONS)],
+)
+def test_softmax_converges_to_the_optimum_of_scikit_learn(algorithm, precision):
+    l2 = 0.1
+    problem = make_problem("softmax", l2, n=200, d=20)
+    result = solve(problem, algorithm, precision, step_size=0.05, mu=0.1, epochs=60, tol=1e-8)
+    assert result.status == "converged"
+    other = LogisticRegression(
+        C=1 / (l2 * 200), fit_intercept=False, solver="newton-cg", tol=1e-9, max_iter=1000
+    ).fit(problem.X, problem.y)
+    assert np.abs(result.w - other.coef_).max() < 1e-6 * np.abs(other.coef_).max()
+
+
+@pytest.fixture(scope="module")
+def figure_1():
+    """Gradient norms by epoch on the problem of Figure 1 of the paper (1,000 x 100, T = 2,000)."""
+    X, y = make_regression(1000, 100, random_state=0)
+    problem = LeastSquares(np.ascontiguousarray(X), y)
+
+    def norms(algorithm, precision, **options):
+        result = solve(
+            problem,
+            algorithm,
+            precision,
+            step_size=5e-3,
+            epoch_length=2000,
+            epochs=40,
+            **options,
+        )
+        return result.history["grad_norm"].to_numpy()
+
+    return norms
+
+
+@pytest.mark.parametrize(("precision", "factor"), [("D8M8", 10), ("D8M16", 3), ("D16M16", 3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_halp_keeps_up_with_svrg_on_figure_1(figure_1, precision, factor, seed):
+    svrg = figure_1("svrg", "D64fM64f", seed=seed)
+    halp = figure_1("halp", precision, mu=3.0, seed=seed)
+    assert svrg[0] > 100
+    assert (halp <= factor * svrg).all()
+    assert halp.min() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("precision", "delta", "low", "high"), [("D8M8", 0.7, 3, 300), ("D16M16", 0.003, 0.015, 1.5)]
+)
+def test_lp_svrg_stalls_at_a_floor_on_figure_1(figure_1, precision, delta, low, high):
+    """The floor falls with delta: about 30 and 0.15 (a factor 10 either way)."""
+    norms = figure_1("lp-svrg", precision, delta=delta)[20:]
+    assert low < norms.min()
+    assert norms.max() < high
+
+
+@pytest.mark.parametrize("precision", FLOAT_PRECISIONS)
+def test_sgd_stalls_where_svrg_goes_on(precision):
+    """On a problem with noise, where the gradients of the samples do not vanish at the optimum."""
+    problem = make_problem("squared", n=200, d=20)
+    sgd, svrg = (
+        solve(problem, algorithm, precision, step_size=0.02, epochs=40).history["grad_norm"]
+        for algorithm in ("sgd", "svrg")
+    )
+    assert sgd[20:].min() > 1e-2
+    assert svrg[20:].max() < 1e-3
+
+
+# ---- Histories -----------------------------------------------------------------------------------
+
+
+@every_pair
+def test_the_history_says_what_happened(algorithm, precision):
+    problem = make_problem("squared", n=30)
+    result = solve(problem, algorithm, precision, epochs=3, epoch_length=45, step_size=1e-3)
+    history = result.history
+    assert (result.status, result.algorithm, result.precision) == ("finished", algorithm, precision)
+    assert result.isa == kernels.active()
+    assert list(history["epoch"]) == [0, 1, 2, 3]
+    full = algorithm not in ("sgd", "lp-sgd")
+    np.testing.assert_allclose(history["passes"], np.arange(4) * (1.5 + full))
+    assert history["seconds"].is_monotonic_increasing
+    np.testing.assert_allclose(
+        history["seconds"].diff()[1:],
+        (history["inner_seconds"] + history["full_gradient_seconds"])[1:],
+    )
+    assert (history["full_gradient_seconds"][1:] > 0).all() == full
+    loss, gradient = problem.loss_and_gradient(result.w)
+    assert history["loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
+    assert history["grad_norm"].iloc[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
+    assert history["scale"].isna().all() == (not PRECISIONS[precision].is_integer)
+    if algorithm == "halp":  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
+        top = reference.largest(PRECISIONS[precision].model)
+        np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / top)
+
+
+def test_a_seed_gives_one_path():
+    problem = make_problem("softmax")
+    one, two, other = (solve(problem, seed=seed, epochs=2).w for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("algorithm", ["svrg", "sgd", "halp"])
+def test_w0_is_where_a_run_starts(algorithm):
+    problem = make_problem("softmax")
+    w0 = np.random.default_rng(0).standard_normal((3, 70))
+    result = solve(problem, algorithm, epochs=0, w0=w0)
+    np.testing.assert_array_equal(result.w, w0)
+    assert list(result.history["loss"]) == [pytest.approx(problem.loss(w0), rel=1e-5)]
+    np.testing.assert_array_equal(Run(problem, algorithm, w0=w0).w, w0)
+
+
+@pytest.mark.parametrize("algorithm", ["lp-sgd", "lp-svrg"])
+def test_a_low_precision_run_starts_at_the_nearest_representable_point(algorithm):
+    w0 = np.array([0.3, -0.26, 10.0])
+    problem = LeastSquares(np.eye(3), np.ones(3))
+    solver = Run(problem, algorithm, delta=0.05, w0=w0)
+    np.testing.assert_allclose(solver.w, [0.3, -0.25, 127 * 0.05])
+
+
+def test_tol_stops_a_run():
+    problem = make_problem("squared", n=200, d=20)
+    result = solve(problem, "svrg", step_size=0.02, epochs=100, tol=1e-3)
+    norms = result.history["grad_norm"].to_numpy()
+    assert result.status == "converged"
+    assert norms[-1] <= 1e-3 < norms[:-1].min()
+
+
+def test_a_callback_sees_every_row_and_stops_a_run():
+    rows = []
+
+    def callback(row):
+        rows.append(row)
+        return row["epoch"] == 2
+
+    result = solve(make_problem("squared"), epochs=10, callback=callback)
+    assert result.status == "stopped"
+    assert [row["epoch"] for row in rows] == list(result.history["epoch"]) == [0, 1, 2]
+    assert set(rows[0]) == set(result.history.columns)
+
+
+def test_a_callback_cannot_change_the_history():
+    result = solve(make_problem("squared"), epochs=2, callback=lambda row: row.update(loss=0.0))
+    assert (result.history["loss"] > 0).all()
+
+
+# ---- Where things go wrong -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("algorithm", "precision"), list(itertools.product(FULL, FLOAT_PRECISIONS))
+)
+def test_divergence_is_reported_and_the_last_finite_solution_kept(algorithm, precision, dtype):
+    problem = make_problem("squared", dtype=dtype)
+    options = {"step_size": 1.0, "epoch_length": 20}
+    with pytest.warns(DivergenceWarning, match=f"{algorithm} diverged in epoch .*: try a smaller"):
+        result = solve(problem, algorithm, precision, epochs=100, **options)
+    losses = result.history["loss"].to_numpy()
+    assert result.status == "diverged"
+    assert np.isfinite(result.w).all()
+    assert np.isfinite(losses[:-1]).all()
+    assert (losses[-1], result.history["grad_norm"].iloc[-1]) == (math.inf, math.inf)
+    assert len(losses) < 101
+    before = solve(problem, algorithm, precision, epochs=len(losses) - 2, **options)
+    np.testing.assert_array_equal(result.w, before.w)
+
+
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+def test_halp_diverges_when_its_centre_does(precision):
+    """The displacement saturates, but the centre moves by as much in every epoch."""
+    with pytest.warns(DivergenceWarning, match="halp diverged"):
+        result = solve(make_problem("squared"), "halp", precision, step_size=10.0, epochs=1000)
+    assert result.status == "diverged"
+    assert np.isfinite(result.w).all()
+
+
+@pytest.mark.parametrize("algorithm", ["lp-sgd", "lp-svrg"])
+def test_a_low_precision_model_cannot_leave_its_box(algorithm):
+    result = solve(make_problem("squared"), algorithm, step_size=10.0, epochs=20, delta=0.1)
+    assert result.status == "finished"
+    assert np.abs(result.w).max() == pytest.approx(12.7)
+    assert result.history["saturated"].iloc[-1] > 35
+
+
+def test_an_epoch_that_diverges_leaves_the_run_where_it_was():
+    solver = Run(make_problem("squared"), "svrg", step_size=1e200)
+    before = solver.evaluate()
+    assert solver.epoch().diverged
+    assert not solver.w.any()
+    assert solver.evaluate() == before
+
+
+def test_a_start_of_infinite_loss_has_diverged():
+    problem = LeastSquares(np.eye(3), np.full(3, 1e200))
+    with pytest.warns(DivergenceWarning, match="diverged in epoch 0"):
+        result = solve(problem)
+    assert (result.status, len(result.history)) == ("diverged", 1)
+    assert not result.w.any()
+
+
+@every_pair
+def test_a_zero_gradient_at_the_start_is_convergence(algorithm, precision):
+    problem = LeastSquares(np.random.default_rng(0).standard_normal((30, 7)), np.zeros(30))
+    result = solve(problem, algorithm, precision)
+    assert (result.status, len(result.history)) == ("converged", 1)
+    assert not result.w.any()
+
+
+def test_halp_does_nothing_where_the_gradient_is_zero():
+    solver = Run(LeastSquares(np.eye(5), np.zeros(5)), "halp")
+    epoch = solver.epoch()
+    assert (epoch.scale, epoch.saturated, epoch.diverged) == (0.0, 0, False)
+    assert not solver.w.any()
+
+
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+def test_saturation_is_recorded_and_survived(precision):
+    """A mu a hundred times too large: the box of an epoch is too small, the run walks on in it."""
+    problem = make_problem("squared", n=200, d=20)
+    result = solve(problem, "halp", precision, step_size=0.02, mu=100.0, epochs=30)
+    history = result.history
+    assert result.status == "finished"
+    assert history["saturated"][0] == 0
+    assert history["saturated"][1] >= 15
+    assert history["grad_norm"].is_monotonic_decreasing
+    # Each weight moves by at most the half width of the box, ||g|| / mu.
+    widest = history["grad_norm"].iloc[:-1].sum() / 100
+    assert np.abs(result.w).max() <= widest * (1 + 1e-12)
+
+
+@every_pair
+def test_data_of_zeros_have_no_gradient(algorithm, precision):
+    X = np.zeros((12, 5))
+    for problem in (LeastSquares(X, np.ones(12)), SoftmaxRegression(X, np.arange(12) % 3, 0.1)):
+        result = solve(problem, algorithm, precision, "quantized", step_size=0.1)
+        assert result.status == "converged"
+        assert not result.w.any()
+    with pytest.raises(ValueError, match="no default step size"):
+        solve(LeastSquares(X, np.ones(12)), algorithm, precision)
+
+
+@every_pair
+@both_data
+def test_the_smallest_problems(algorithm, precision, data):
+    """One row, one column, both; two classes, one of them without examples; constant columns."""
+    random = np.random.default_rng(0)
+    X, y, labels = random.standard_normal((30, 7)), random.standard_normal(30), np.arange(30) % 2
+    constant = np.hstack([np.ones((30, 2)), np.zeros((30, 1)), X])
+    problems = [
+        LeastSquares(X[:1], y[:1]),
+        LeastSquares(np.ascontiguousarray(X[:, :1]), y),
+        LeastSquares(np.ones((1, 1)), np.full(1, 0.5)),
+        LeastSquares(constant, y, 0.1),
+        SoftmaxRegression(np.ascontiguousarray(X[:, :1]), labels, 0.1),
+        SoftmaxRegression(X[:1], labels[:1], 0.1, n_classes=2),
+        SoftmaxRegression(constant, labels, 0.1),
+    ]
+    for problem in problems:
+        result = solve(problem, algorithm, precision, data, epochs=20)
+        assert result.w.shape == problem.weight_shape
+        assert np.isfinite(result.w).all()
+        assert result.status in ("finished", "converged")
+        losses = result.history["loss"]
+        # SGD with a constant step may well end above its start.
+        assert losses.iloc[-1] < losses.iloc[0] or algorithm in ("sgd", "lp-sgd")
+
+
+def test_two_classes_move_in_opposite_directions():
+    """Without a reference class the gradients of the two rows are opposite, and so are the rows."""
+    result = solve(make_problem("binary", 0.1), "svrg", step_size=0.01, epochs=3)
+    np.testing.assert_allclose(result.w[0], -result.w[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "match"),
+    [
+        (np.array([[1.0, np.nan]]), [1.0], "X: got nan"),
+        (np.array([[1.0, np.inf]]), [1.0], "X: got inf"),
+        (np.ones((1, 2)), [np.inf], "y: got inf"),
+        (np.ones((0, 2)), [], "X: got shape"),
+        (np.ones((2, 0)), [1.0, 1.0], "X: got shape"),
+    ],
+)
+def test_what_is_no_problem_never_reaches_a_solver(X, y, match):
+    with pytest.raises(ValueError, match=match):
+        LeastSquares(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "match"),
+    [
+        ([0.0, 1.0], TypeError, "expected integer labels"),
+        ([1, 2], ValueError, "distinct labels"),
+        ([-1, 1], ValueError, "y: got labels from -1"),
+        ([0, 0], ValueError, "n_classes: got 1, expected at least 2"),
+    ],
+)
+def test_labels_that_are_not_0_to_c_never_reach_a_solver(y, error, match):
+    with pytest.raises(error, match=match):
+        SoftmaxRegression(np.ones((2, 2)), y)
+
+
+def test_float64_data_beyond_float32_are_refused_by_float32():
+    X = np.array([[1e39, 1.0], [1.0, 1.0]])
+    problem = LeastSquares(X, np.ones(2))
+    for data in ("exact", "quantized"):
+        with pytest.raises(ValueError, match=r"X must lie within \+-3.4e\+38 for D32fM32f"):
+            solve(problem, "svrg", "D32fM32f", data)
+    assert np.isfinite(solve(problem, "svrg", epochs=1).w).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"algorithm": "adam"}, f"algorithm must be one of {', '.join(ALGORITHMS)}, got 'adam'"),
+        ({"precision": "D4M4"}, "precision must be one of D8M8, .*, got 'D4M4'"),
+        ({"precision": "D64fM64f"}, "halp runs in D8M8, D8M16, D16M16; got D64fM64f"),
+        ({"algorithm": "svrg", "precision": "D8M8"}, "svrg runs in D32fM32f, D64fM64f; got D8M8"),
+        ({"data": "rounded"}, "data must be one of exact, quantized, got 'rounded'"),
+        ({"option": "III"}, "option must be one of I, II, got 'III'"),
+        ({"quantized_bits": 4}, "quantized_bits must be 8 or 16, got 4"),
+        ({"step_size": 0}, "step_size must be finite and positive, got 0.0"),
+        ({"step_size": np.nan}, "step_size must be finite and positive, got nan"),
+        ({"step_size": 10.0}, "step_size \\* l2 must be below 1, got 10.0 \\* 0.1"),
+        ({"epoch_length": 0}, "epoch_length must be at least 1, got 0"),
+        ({"mu": -1}, "mu must be finite and positive, got -1.0"),
+        ({"mu": math.inf}, "mu must be finite and positive, got inf"),
+        ({"delta": 0}, "delta must be finite and positive, got 0.0"),
+        ({"w0": np.ones(69)}, "w0 must be finite and of shape \\(70,\\), got \\(69,\\)"),
+        ({"w0": np.full(70, np.nan)}, "w0 must be finite"),
+        ({"epochs": -1}, "must not be negative, got -1 and 0.0"),
+        ({"tol": -1.0}, "must not be negative, got 20 and -1.0"),
+        ({"tol": np.nan}, "must not be negative"),
+        ({"seed": -1}, "non-negative"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_unknown_names_and_bad_numbers_are_refused(options, match):
+    with pytest.raises(ValueError, match=match):
+        solve(make_problem("squared", 0.1), **options)
+
+
+def test_unknown_options_and_too_many_classes_are_refused():
+    with pytest.raises(TypeError, match="stepsize"):
+        solve(make_problem("squared"), stepsize=0.1)
+    many = SoftmaxRegression(np.ones((2, 2)), [0, 1], n_classes=1025)
+    with pytest.raises(ValueError, match="at most 1024 outputs, got 1025"):
+        solve(many)
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_between_epochs_keeps_what_was_recorded():
+    def callback(row):
+        if row["epoch"] == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    problem = make_problem("squared")
+    with pytest.raises(Interrupted, match="interrupted after 2 epochs") as interrupted:
+        solve(problem, epochs=10, callback=callback)
+    result = interrupted.value.result
+    assert (result.status, list(result.history["epoch"])) == ("interrupted", [0, 1, 2])
+    np.testing.assert_array_equal(result.w, solve(problem, epochs=2).w)
+    assert isinstance(interrupted.value, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("part", ["InnerLoop", "GradientPass"])
+def test_an_interrupt_within_an_epoch_keeps_what_was_recorded(monkeypatch, part):
+    """The signal comes during the third chunk of the second epoch; there are 40 chunks or more."""
+    problem = make_problem("squared", n=100)
+    options = {"step_size": 1e-3, "epoch_length": 200}
+    monkeypatch.setattr(run, "INTERRUPTIBLE_BYTES", 500)
+    calls, chunks, epochs = [0], [0], [0]
+
+    class Signalled(getattr(run, part)):
+        def run(self, *arguments):
+            chunks[0] += 1
+            calls[0] += epochs[0] == 1
+            if calls[0] == 3:
+                signal.raise_signal(signal.SIGINT)
+            return super().run(*arguments)
+
+    monkeypatch.setattr(run, part, Signalled)
+    with pytest.raises(Interrupted, match="interrupted after 1 epochs") as interrupted:
+        solve(
+            problem,
+            epochs=10,
+            callback=lambda row: epochs.__setitem__(0, row["epoch"]),
+            **options,
+        )
+    assert calls[0] == 3
+    assert chunks[0] > 40
+    monkeypatch.undo()
+    result = interrupted.value.result
+    expected = solve(problem, epochs=1, **options)
+    assert list(result.history["epoch"]) == [0, 1]
+    np.testing.assert_array_equal(result.w, expected.w)
+
+
+def test_a_signal_that_arrives_while_compiled_code_runs_stops_the_epoch(monkeypatch):
+    """A timer fires in the middle of 2,000,000 long steps; most of them are then not taken."""
+    taken = [0]
+
+    class Counted(run.InnerLoop):
+        def run(self, samples):
+            done = super().run(samples)
+            taken[0] += done
+            return done
+
+    monkeypatch.setattr(run, "InnerLoop", Counted)
+    problem = LeastSquares(np.ones((4, 50_000), np.float32), np.ones(4))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted) as interrupted:
+            solve(
+                problem,
+                epochs=1,
+                epoch_length=2_000_000,
+                callback=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.05) and None,
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert list(interrupted.value.result.history["epoch"]) == [0]
+    assert taken[0] < 1_000_000
+
+
+def test_an_interrupt_before_the_first_row_has_an_empty_history(monkeypatch):
+    monkeypatch.setattr(Run, "evaluate", lambda self: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted, match="interrupted after 0 epochs") as interrupted:
+        solve(make_problem("squared"))
+    assert len(interrupted.value.result.history) == 0
+    assert not interrupted.value.result.w.any()

@@ -34,7 +34,7 @@ cdef extern from "kernels.h" nogil:
         int64_t (*dot_i16)(size_t, const int16_t *, const int16_t *) noexcept nogil
         int64_t (*dot_i8i16)(size_t, const int8_t *, const int16_t *) noexcept nogil
         int64_t (*dot_i8)(size_t, const int8_t *, const int8_t *) noexcept nogil
-        int64_t (*dot_i8_checked)(size_t, const int8_t *, const int8_t *, int *) noexcept nogil
+        int64_t (*dot_i8_any)(size_t, const int8_t *, const int8_t *) noexcept nogil
 
         void (*gemv_f64)(size_t, const double *, const double *, size_t, size_t, double *) noexcept nogil
         void (*gemv_f32)(size_t, const float *, const float *, size_t, size_t, float *) noexcept nogil

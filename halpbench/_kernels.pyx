@@ -35,7 +35,7 @@ cdef enum:
     F64 = 3
 
 cdef tuple NAMES = ("int8", "int16", "float32", "float64")
-cdef size_t RELEASE_GIL_FROM = 8192  # elements: below, taking it back costs more than it gives
+cdef size_t RELEASE_GIL_FROM = 32768  # elements: below, taking it back costs more than it gives
 
 # ---- The backend in use --------------------------------------------------------------------------
 
@@ -231,19 +231,15 @@ cdef double _finite(value, str name) except? -1:
 cdef object _dot(Py_buffer *x, int tx, Py_buffer *y, int ty):
     cdef size_t n = x.shape[0]
     cdef const halp_backend *k = _active
-    cdef int lowest = 0
     cdef int64_t exact
     cdef double real
     cdef float single
     if tx == I8 and ty == I8:
         if n < RELEASE_GIL_FROM:
-            exact = k.dot_i8_checked(n, <const int8_t *> x.buf, <const int8_t *> y.buf, &lowest)
+            exact = k.dot_i8_any(n, <const int8_t *> x.buf, <const int8_t *> y.buf)
         else:
             with nogil:
-                exact = k.dot_i8_checked(n, <const int8_t *> x.buf, <const int8_t *> y.buf,
-                                         &lowest)
-        if lowest == -128:
-            raise ValueError("x and y must lie in -127 .. 127, got -128")
+                exact = k.dot_i8_any(n, <const int8_t *> x.buf, <const int8_t *> y.buf)
         return exact
     if tx == F32 and ty == F32:
         if n < RELEASE_GIL_FROM:
@@ -275,8 +271,8 @@ def dot(x, y):
     Parameters
     ----------
     x, y : ndarray of shape (n,), C-contiguous; may be read-only
-        Both int8, int16, float32 or float64, or one int8 and the other int16. Integers keep the
-        symmetric range (no -128, no -32768).
+        Both int8, int16, float32 or float64, or one int8 and the other int16. With an int16
+        argument both keep the symmetric range (no -128, no -32768); two int8 need not.
 
     Returns
     -------

@@ -185,10 +185,8 @@ DEFINE_QUANTIZE(f32, i8, float, int8_t, 127.0)
 DEFINE_LOWEST(i16, int16_t)
 DEFINE_LOWEST(i8, int8_t)
 
-static int64_t halp_dot_i8_checked_scalar(size_t n, const int8_t *x, const int8_t *y, int *lowest)
+int64_t halp_dot_i8_any_scalar(size_t n, const int8_t *x, const int8_t *y)
 {
-    const int lowest_x = halp_lowest_i8_scalar(n, x), lowest_y = halp_lowest_i8_scalar(n, y);
-    *lowest = lowest_x < lowest_y ? lowest_x : lowest_y;
     return halp_dot_i8_scalar(n, x, y);
 }
 

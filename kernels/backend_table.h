@@ -11,7 +11,7 @@
         .dot_i16 = halp_dot_i16_##isa,                                                             \
         .dot_i8i16 = halp_dot_i8i16_##isa,                                                         \
         .dot_i8 = halp_dot_i8_##isa,                                                               \
-        .dot_i8_checked = halp_dot_i8_checked_##isa,                                               \
+        .dot_i8_any = halp_dot_i8_any_##isa,                                                       \
         .gemv_f64 = halp_gemv_f64_##isa,                                                           \
         .gemv_f32 = halp_gemv_f32_##isa,                                                           \
         .gemv_i16 = halp_gemv_i16_##isa,                                                           \

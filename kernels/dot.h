@@ -119,13 +119,14 @@ DEFINE_DOT_INT(i8, int8_t, int8_t, x_i8, V_I8, (size_t)65536)
 DEFINE_DOT_INT(i8i16, int8_t, int16_t, vi, V_I16, (size_t)2048)
 DEFINE_DOT_INT(i16, int16_t, int16_t, vi, V_I16, (size_t)65536)
 
-/* dot_i8 for callers that do not know whether their data keep the symmetric range: one pass. */
-static int64_t HALP_NAME(halp_dot_i8_checked)(size_t n, const int8_t *x, const int8_t *y,
-                                              int *lowest)
+/* Where dot_i8 is exact only as long as y has no -128, look for one on the way. */
+static int64_t HALP_NAME(halp_dot_i8_any)(size_t n, const int8_t *x, const int8_t *y)
 {
+    if (HALP_ANY_I8) return HALP_NAME(halp_dot_i8)(n, x, y);
     enum { ways = 4 };
+    const size_t all = n;
     int64_t total = 0;
-    vi low[ways] = {v_zero(), v_zero(), v_zero(), v_zero()};
+    vi low = v_zero();
     while (n > 0) {
         const size_t chunk = n < 65536 ? n : 65536;
         acc_i8 acc[ways];
@@ -133,15 +134,15 @@ static int64_t HALP_NAME(halp_dot_i8_checked)(size_t n, const int8_t *x, const i
         size_t j = 0;
         for (; j + ways * V_I8 <= chunk; j += ways * V_I8)
             for (int k = 0; k < ways; k++) {
-                const vi x_j = v_load(x + j + k * V_I8), y_j = v_load(y + j + k * V_I8);
-                low[k] = v_min_i8(low[k], v_min_i8(x_j, y_j));
-                acc[k] = step_i8(acc[k], v_prepare_i8(x_j), y_j);
+                const vi y_j = v_opaque(v_load(y + j + k * V_I8)); /* one load for both uses */
+                low = v_min_i8(low, y_j);
+                acc[k] = step_i8(acc[k], load_x_i8(x + j + k * V_I8), y_j);
             }
         for (; j < chunk; j += V_I8) {
             const size_t m = chunk - j < V_I8 ? chunk - j : V_I8;
             const vi x_j = m < V_I8 ? v_load_tail(x + j, m) : v_load(x + j);
             const vi y_j = m < V_I8 ? v_load_tail(y + j, m) : v_load(y + j);
-            low[0] = v_min_i8(low[0], v_min_i8(x_j, y_j));
+            low = v_min_i8(low, y_j);
             acc[0] = step_i8(acc[0], v_prepare_i8(x_j), y_j);
         }
         total += total_i8(acc, ways);
@@ -149,11 +150,10 @@ static int64_t HALP_NAME(halp_dot_i8_checked)(size_t n, const int8_t *x, const i
         y += chunk;
         n -= chunk;
     }
-    int8_t all[V_I8];
-    v_store(all, v_min_i8(v_min_i8(low[0], low[1]), v_min_i8(low[2], low[3])));
-    int least = 0;
-    for (int l = 0; l < V_I8; l++) least = all[l] < least ? all[l] : least;
-    *lowest = least;
+    int8_t lanes[V_I8];
+    v_store(lanes, low);
+    for (int l = 0; l < V_I8; l++)
+        if (lanes[l] == -128) return halp_dot_i8_any_scalar(all, x - all, y - all);
     return total;
 }
 

@@ -68,8 +68,7 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
  * dot     sum_j x_j y_j. Exact for integers: 32-bit accumulators, emptied into 64 bits every 65,536
  *         elements (int8), 2,048 (int8 x int16) or 65,536 (int16) so that they cannot overflow; the
  *         64-bit sum is exact for every n < 2^33.
- *         dot_i8_checked also sets `lowest` to the smallest element of x and y, or 0 if none is
- *         negative; where that is -128 the sum is meaningless.
+ *         dot_i8_any takes -128 too, for callers who have not checked their data.
  * gemv    out_r = dot(x, w_r) for `count` rows w_r, `ld` elements apart.
  * axpy    w <- w - (c x + h).
  *         Floats: w <- w - (c x + k h); a NULL h means 0.
@@ -106,7 +105,7 @@ typedef struct halp_backend {
     int64_t (*dot_i16)(size_t n, const int16_t *x, const int16_t *y);
     int64_t (*dot_i8i16)(size_t n, const int8_t *x, const int16_t *y);
     int64_t (*dot_i8)(size_t n, const int8_t *x, const int8_t *y);
-    int64_t (*dot_i8_checked)(size_t n, const int8_t *x, const int8_t *y, int *lowest);
+    int64_t (*dot_i8_any)(size_t n, const int8_t *x, const int8_t *y);
 
     void (*gemv_f64)(size_t n, const double *x, const double *w, size_t ld, size_t count,
                      double *out);

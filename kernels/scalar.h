@@ -1,9 +1,10 @@
-/* What the vector backends borrow from the scalar one: the rare updates with a large c, and the
- * exact integer definition itself. */
+/* What the vector backends borrow from the scalar one, for what is rare. */
 #ifndef HALP_SCALAR_H
 #define HALP_SCALAR_H
 
 #include "kernels.h"
+
+int64_t halp_dot_i8_any_scalar(size_t n, const int8_t *x, const int8_t *y);
 
 /* One block (at most 1 KiB of lanes) of an update whose lanes and step size are given. `h` is the
  * block's own part, or NULL. */

@@ -65,6 +65,7 @@ static inline int32_t v_hsum_i32(vi a)
 static inline vi v_sra_i32(vi a, int n) { return _mm256_sra_epi32(a, _mm_cvtsi32_si128(n)); }
 
 /* Four products of int8 summed in each 32-bit lane. */
+#define HALP_ANY_I8 0 /* exact also for y = -128 */
 typedef struct {
     vi abs, x;
 } x_i8;

@@ -2,6 +2,7 @@
 #include "simd_avx512.h"
 
 /* Four products of int8 summed in each 32-bit lane. */
+#define HALP_ANY_I8 0 /* exact also for y = -128 */
 typedef struct {
     vi abs;
     __mmask64 negative;

@@ -2,6 +2,7 @@
 #include "simd_avx512.h"
 
 /* vpdpbusd wants one unsigned factor: x + 128. What that adds, 128 y, is summed beside it. */
+#define HALP_ANY_I8 1 /* exact also for y = -128 */
 typedef struct {
     vi biased;
 } x_i8;

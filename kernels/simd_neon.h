@@ -78,6 +78,7 @@ static inline int32_t v_hsum_i32(vi a) { return vaddvq_s32(V32(a)); }
 static inline vi v_sra_i32(vi a, int n) { return FROM32(vshlq_s32(V32(a), vdupq_n_s32(-n))); }
 
 /* Four products of int8 summed in each 32-bit lane. */
+#define HALP_ANY_I8 0 /* exact also for y = -128 */
 typedef struct {
     vi x;
 } x_i8;

@@ -12,7 +12,8 @@ enum { ELEMENTS = 64, DRAWS = 1 << 17 };
 static const double UPDATE_BIAS = 0x1p-8, QUANTIZE_BIAS = 0x1p-16;
 /* Steps that read the same pool share a lane with this probability (rounding.h). Within the 256
  * steps of a pool that correlates the draws, and the variance of their mean grows accordingly. */
-static const double SHARED_16_BITS = 1.0 / 1536, SHARED_32_BITS = 1.0 / 768;
+static const double SHARED_16_BITS = 2.0 / (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES);
+static const double SHARED_32_BITS = 4.0 / (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES);
 static const double STANDARD_ERRORS = 6.0;
 
 static double results[DRAWS][ELEMENTS];

@@ -9,9 +9,19 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["LeastSquares", "Result", "SoftmaxRegression", "load", "solve"]
+__all__ = [
+    "HALPClassifier",
+    "HALPRegressor",
+    "LeastSquares",
+    "Result",
+    "SoftmaxRegression",
+    "load",
+    "solve",
+]
 
 _HOMES = {
+    "HALPClassifier": "halpbench.estimators",
+    "HALPRegressor": "halpbench.estimators",
     "LeastSquares": "halpbench.problems",
     "SoftmaxRegression": "halpbench.problems",
     "Result": "halpbench.solvers",

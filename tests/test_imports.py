@@ -19,11 +19,12 @@ ALLOWED = {
     "datasets": set(),
     "solvers": {"problems", "fixedpoint", "kernels", "memory"},
     "simulate": {"problems", "fixedpoint", "kernels", "solvers"},
+    "estimators": {"solvers", "kernels"},
     "bench": {"solvers", "problems", "datasets", "kernels", "memory", "fixedpoint", "simulate"},
     "report": {"bench"},
     "cli": {"report", "bench", "datasets", "kernels"},
     "__main__": {"cli"},
-    "__init__": {"kernels", "fixedpoint", "problems", "datasets", "solvers"},
+    "__init__": {"estimators", "kernels", "fixedpoint", "problems", "datasets", "solvers"},
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -36,11 +36,6 @@ FAMILY_OF = {
     "D64fM64f": D64M64, "D32fM32f": D32M32, "D16M16": D16M16, "D8M16": D8M16, "D8M8": D8M8,
 }
 
-# What the derivative is measured from. CENTERED: z is the displacement from the centre, whose
-# softmax stands in `reference`. ABSOLUTE: z is the model itself, and `reference` holds the
-# derivative (SVRG) or the target (SGD) that is subtracted.
-MODE_OF = {"centered": 0, "absolute": 1}
-
 
 cdef inline const void *_address(array):
     return <const void *> <size_t> array.ctypes.data
@@ -53,8 +48,8 @@ cdef class InnerLoop:
     ----------
     family : str
         DMGC precision, which fixes the dtypes of ``x``, ``z`` and ``h``.
-    softmax : bool
-        Softmax loss; otherwise squared loss.
+    loss : int
+        0: squared loss; 1: softmax; 2: logistic, one output (centered only).
     centered : bool
         Whether ``z`` is a displacement from the centre (SVRG, HALP) or the model itself.
     x : ndarray of shape (N, n)
@@ -64,7 +59,7 @@ cdef class InnerLoop:
     h : ndarray of shape (C, n), or None
         The constant of the update: fixed point for integers (``h_exponent``, ``h_wide``).
     reference : ndarray of shape (N, C), float64, or None
-        Softmax at the centre (centered), or what is subtracted from the derivative (absolute).
+        Probabilities at the centre (centered), or what is subtracted from the derivative.
     scale_x, scale_z : float
         Values of one unit.
     step_size, l2 : float
@@ -76,7 +71,7 @@ cdef class InnerLoop:
     cdef object _keep
     cdef const halp_backend *kernels
     cdef Family family
-    cdef bint softmax, centered
+    cdef bint softmax, logistic, centered
     cdef const char *x
     cdef char *z
     cdef const void *h
@@ -88,17 +83,19 @@ cdef class InnerLoop:
     cdef int64_t fold_every, until_fold
     cdef readonly double rho
 
-    def __init__(self, str family, bint softmax, bint centered, x, z, h, int h_exponent,
+    def __init__(self, str family, int loss, bint centered, x, z, h, int h_exponent,
                  bint h_wide, reference, double scale_x, double scale_z, double step_size,
                  double l2, int64_t fold_every, Rng rng):
         self._keep = (x, z, h, reference, rng)
         self.kernels = active_backend()
         self.family = FAMILY_OF[family]
-        self.softmax, self.centered = softmax, centered
+        self.softmax, self.logistic, self.centered = loss == 1, loss == 2, centered
         self.outputs = z.shape[0]
         self.n = min(x.shape[1], z.shape[1])  # either one may be padded, and the other not
         if self.outputs > MAX_OUTPUTS:
             raise ValueError(f"at most {MAX_OUTPUTS} outputs, got {self.outputs}")
+        if self.logistic and (self.outputs != 1 or not centered):
+            raise ValueError("the logistic loss has one output, and is for centered runs")
         self.x = <const char *> _address(x)
         self.row_bytes = x.strides[0]
         self.z = <char *> _address(z)
@@ -179,7 +176,14 @@ cdef class InnerLoop:
         """Replace margins by the derivatives of the variance-reduced loss."""
         cdef const double *reference = self.reference + i * self.outputs
         cdef size_t c
+        cdef double two_p[2]
+        cdef double two_q[2]
         if self.centered:
+            if self.logistic:  # a softmax over the margins (0, m)
+                two_p[0], two_p[1] = 1.0 - reference[0], reference[0]
+                two_q[0], two_q[1] = 0.0, q[0]
+                halp_softmax_change(2, two_p, two_q, two_q)
+                q[0] = two_q[1]
             if self.softmax:
                 halp_softmax_change(self.outputs, reference, q, q)
             return  # squared loss: (m + q - y) - (m - y) = q

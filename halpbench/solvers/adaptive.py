@@ -1,0 +1,423 @@
+"""HALP with nothing to tune: step size, epoch length, scale and precision follow what is observed.
+
+The epochs are those of HALP with exact full gradients (De Sa et al. 2018, Algorithm 3), with these
+changes, each of which made it faster or more robust on the data sets of docs/estimators.md:
+
+- the data are preconditioned as they are quantized (``preconditioner.py``);
+- samples are drawn without replacement;
+- the next centre is the mean of the iterates of the second half of an epoch (Xiao and Zhang, "A
+  Proximal Stochastic Gradient Method with Progressive Variance Reduction", SIAM J. Optim. 24, 2014,
+  take the mean as well), here of some tens of them: it has a fraction of the last one's noise;
+- bit centering is adaptive: the scale starts from the displacement of the last epoch and is doubled
+  within an epoch whenever the model has used half of its range;
+- an epoch that raised the loss is undone and repeated with half the step size.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halpbench import kernels, memory
+from halpbench._kernels import encode_h
+from halpbench.fixedpoint import largest_integer
+from halpbench.solvers._loops import InnerLoop
+from halpbench.solvers.objective import FloatArray, LinearObjective
+from halpbench.solvers.precision import PRECISIONS
+from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows
+
+LADDER = ("D8M8", "D8M16", "D16M16")
+LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
+
+PARTS = 64  # of an epoch, between which the penalty is refreshed and the scale looked after
+# Fewer steps than this cost no more time than an epoch's overhead.
+LEAST_STEPS = 1 << 13
+# Steps an epoch that each axis of the preconditioned data should get, in units of the ratio of the
+# mean squared row norm to the variance along it. The curvature of a squared loss is the same
+# everywhere; that of the others is a few hundredths of its bound for samples far from the boundary.
+STEPS_PER_AXIS = {"squared": 20, "logistic": 8000, "softmax": 8000}
+FASTER, SLOWER = 1.5, 0.5  # changes of the step size
+LARGEST_GAIN = 2.0  # of the step size over the initial one
+MEMORY = 5  # epochs that extrapolation looks back
+RIDGE = 0.1  # of the extrapolation, relative: its displacements are noisy
+ALIGNED = 0.3  # cosine between two displacements: above, the epochs are too short
+DOUBLE_BELOW = 1e-4  # gradient norm from which float32 data are multiplied in float64
+STALLED_EPOCHS, STALLED_FACTOR = 3, 0.7
+REJECTIONS = 3  # in a row: the precision does not suffice
+LAST_REJECTIONS = 8  # in a row, at the last precision: as far as it goes
+
+
+@dataclass
+class Outcome:
+    """Where :func:`minimize` got to.
+
+    Attributes
+    ----------
+    w : ndarray of shape (n_outputs, d)
+    b : ndarray of shape (n_outputs,)
+        Of x . w + b, for x as it is.
+    status : {"converged", "max_iter", "no progress", "stopped"}
+    history : list of dict
+        Row 0 is the start, then a row an epoch, see ``docs/estimators.md``.
+    """
+
+    w: FloatArray
+    b: FloatArray
+    status: str = "max_iter"
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs run, those that were undone included."""
+        return len(self.history) - 1
+
+
+@dataclass
+class _Point:
+    """A centre, in preconditioned variables, with its loss and gradient."""
+
+    v: FloatArray
+    b: FloatArray
+    loss: float = math.inf
+    gradient_v: FloatArray = field(default_factory=lambda: np.empty(0))
+    gradient_b: FloatArray = field(default_factory=lambda: np.empty(0))
+    norm: float = math.inf  # what `tol` is compared with
+
+
+def minimize(
+    objective: LinearObjective,
+    *,
+    tol: float,
+    max_epochs: int,
+    precision: str = "D8M16",
+    unit: float = 1.0,
+    seed: int = 0,
+    start: tuple[FloatArray, FloatArray] | None = None,
+    callback: Callable[[dict[str, Any]], object] | None = None,
+) -> Outcome:
+    """Minimize to a gradient norm of ``tol``.
+
+    Parameters
+    ----------
+    objective : LinearObjective
+    tol : float
+        Of the largest entry of the gradient with respect to the scaled weights, in units of
+        ``unit``. A scaled weight is one times the scale of its column, see ``Preconditioner``.
+    max_epochs : int
+    precision : {"D8M8", "D8M16", "D16M16"}
+        To begin with; a later one is taken where this one does not suffice.
+    unit : float
+    seed : int
+    start : pair of ndarray, optional
+        Weights and intercepts, as in :class:`Outcome`.
+    callback : callable, optional
+        Called with every new row of the history; a true result stops the run.
+    """
+    with objective.threads():
+        return _Descent(objective, tol * unit, unit, precision, seed, start).run(
+            max_epochs, callback
+        )
+
+
+class _Descent:
+    """The state of :func:`minimize`."""
+
+    rows: QuantizedRows
+    rows_bits = 0
+    step_size = most_step_size = scale = math.nan
+
+    def __init__(
+        self,
+        objective: LinearObjective,
+        tol: float,
+        unit: float,
+        precision: str,
+        seed: int,
+        start: tuple[FloatArray, FloatArray] | None,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.objective, self.tol, self.unit = objective, tol, unit
+        self.ladder = list(LADDER[LADDER.index(precision) :])
+        self.random = np.random.default_rng(seed)
+        self.rounding = kernels.Rng(seed)
+        n = len(objective.X)
+        self.steps = max(2 * n, LEAST_STEPS)
+        self.preconditioner = Preconditioner(
+            objective, self.steps / STEPS_PER_AXIS[objective.kind], self.random
+        )
+        self.reference = None if objective.kind == "squared" else np.empty((n, objective.n_outputs))
+        self.reach = 0.0  # largest displacement of an entry in the last epoch
+        self.passes = 0.0
+        self.rejected = 0
+        self.displacement: FloatArray | None = None
+        self.memory: list[tuple[FloatArray, FloatArray]] = []
+        self.extrapolating = False
+        d = objective.X.shape[1]
+        w, b = start or (np.zeros((objective.n_outputs, d)), np.zeros(objective.n_outputs))
+        self.point = self._evaluate(
+            _Point(self.preconditioner.variables(w), b + w @ objective.mean)
+        )
+        self.norms = [self.point.norm]
+
+    def run(self, max_epochs: int, callback: Callable[[dict[str, Any]], object] | None) -> Outcome:
+        """Take epochs until one of the reasons to stop."""
+        history = [self._row(0, True)]
+        status = "max_iter"
+        if self.point.norm <= self.tol:
+            status = "converged"
+        else:
+            self._quantize()
+            for epoch in range(1, max_epochs + 1):
+                accepted = self._epoch()
+                history.append(self._row(epoch, accepted))
+                if callback is not None and callback(dict(history[-1])):
+                    status = "stopped"
+                elif self.point.norm <= self.tol:
+                    status = "converged"
+                elif self._needs_precision():
+                    if len(self.ladder) > 1:
+                        del self.ladder[0]
+                        self._quantize()
+                        continue
+                    if self.rejected < LAST_REJECTIONS:
+                        continue
+                    status = "no progress"
+                else:
+                    continue
+                break
+        w = self.preconditioner.weights(self.point.v)
+        return Outcome(w, self.point.b - w @ self.objective.mean, status, history)
+
+    # ---- One epoch -------------------------------------------------------------------------------
+
+    def _epoch(self) -> bool:
+        """Try an epoch; whether it was accepted."""
+        before = self.point
+        z = self._inner_loop()
+        self.passes += self.steps / len(self.objective.X)
+        if z is not None:
+            v, b = self._extrapolated(z)
+            self.point = self._evaluate(_Point(v, b))
+        if z is None or not self._is_better(before):
+            self.point, self.displacement = before, None
+            self.rejected += 1
+            if not self.extrapolating:
+                self.most_step_size = self.step_size = self.step_size * SLOWER
+            self.memory.clear()
+            if z is not None:  # the reference has been overwritten
+                self.point = self._evaluate(before)
+            return False
+        self.rejected = 0
+        self.norms.append(self.point.norm)
+        self._adapt(z)
+        if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.objective.double:
+            self.objective.double = True
+            self.point = self._evaluate(self.point)
+        return True
+
+    def _extrapolated(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The next centre, by Anderson acceleration of the map v -> v + z.
+
+        Walker and Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer. Anal. 49,
+        2011, section 1 (type II, no damping). Slow directions, which dominate the displacements
+        after a few epochs, are what it sees through.
+        """
+        v, b = self.point.v, self.point.b
+        d = v.shape[1]
+        at = v
+        if z.shape[1] > d:
+            at = np.hstack([v, b[:, None] / self.rows.constant])
+        self.memory.append((at, z))
+        del self.memory[: -MEMORY - 1]
+        following = at + z
+        self.extrapolating = len(self.memory) > 1
+        if self.extrapolating:
+            dv = np.diff([at.ravel() for at, _ in self.memory], axis=0)
+            dz = np.diff([z.ravel() for _, z in self.memory], axis=0)
+            gram = dz @ dz.T
+            gram[np.diag_indices_from(gram)] *= 1 + RIDGE
+            gamma = np.linalg.lstsq(gram, dz @ z.ravel(), rcond=None)[0]
+            following = following - (gamma @ (dv + dz)).reshape(z.shape)
+        return following[:, :d], following[:, d] * self.rows.constant if z.shape[1] > d else b
+
+    def _is_better(self, before: _Point) -> bool:
+        after = self.point
+        if not math.isfinite(after.loss):
+            return False
+        if after.loss < before.loss:
+            return True
+        # Close to the solution the losses differ by less than their rounding error.
+        noise = 1e-12 if self.objective.double else 1e-6
+        return after.loss <= before.loss + noise * abs(before.loss) and after.norm < before.norm
+
+    def _adapt(self, z: FloatArray) -> None:
+        """Longer or shorter strides, as two displacements in a row point the same way or not."""
+        if self.displacement is not None:
+            product = float(np.vdot(z, self.displacement))
+            cosine = product / (np.linalg.norm(z) * np.linalg.norm(self.displacement) + 1e-300)
+            if cosine > ALIGNED:
+                self.step_size = min(self.step_size * FASTER, self.most_step_size)
+            elif cosine < -ALIGNED:
+                self.step_size /= FASTER
+        self.displacement = z
+
+    def _needs_precision(self) -> bool:
+        if self.rejected >= REJECTIONS:
+            return True
+        recent = self.norms[-STALLED_EPOCHS:]
+        return (
+            self.ladder[0] == "D8M8"
+            and len(self.norms) > STALLED_EPOCHS
+            and min(recent) > STALLED_FACTOR * self.norms[-STALLED_EPOCHS - 1]
+        )
+
+    def _inner_loop(self) -> FloatArray | None:
+        """The mean displacement over the second half of an epoch; None if it diverged."""
+        precision = PRECISIONS[self.ladder[0]]
+        limit = largest_integer(precision.model_bits)
+        a, point, rows = self.step_size, self.point, self.rows
+        gradient = point.gradient_v
+        if rows.constant:
+            gradient = np.hstack([gradient, rows.constant * point.gradient_b[:, None]])
+        samples = self._samples()
+        bounds = np.linspace(0, len(samples), PARTS + 1).astype(int)
+        largest = float(np.abs(gradient).max())
+        # Half of the last reach: growing within the epoch is cheap, unused range is not.
+        reach = self.reach / 2 or a * bounds[1] * largest
+        scale = max(reach, a * largest) / limit
+        z = memory.padded_rows(gradient.shape[0], gradient.shape[1], precision.model)
+        total = np.zeros(gradient.shape)
+        moved = np.zeros(gradient.shape)
+        self.reach = 0.0
+        for part in range(PARTS):
+            h = (a / scale) * (gradient + self._penalty(moved))
+            encoded, exponent, wide = encode_h(h, 1.0, precision.name)
+            loop = InnerLoop(
+                precision.name,
+                LOSSES[self.objective.kind],
+                True,
+                _whole(rows.values),
+                _whole(z),
+                encoded,
+                exponent,
+                wide,
+                self.reference,
+                rows.scale,
+                scale,
+                a,
+                0.0,
+                0,
+                self.rounding,
+            )
+            chunk = samples[bounds[part] : bounds[part + 1]]
+            if loop.run(chunk) < len(chunk):
+                return None
+            moved = z * scale
+            used = int(max(z.max(), -int(z.min())))
+            self.reach = max(self.reach, used * scale)
+            if part >= PARTS // 2:
+                total += moved
+            if 2 * used > limit:
+                z[...] = np.floor(z * 0.5 + self.random.random(z.shape))
+                scale *= 2
+        self.scale = scale
+        return total / (PARTS - PARTS // 2)
+
+    def _penalty(self, moved: FloatArray) -> FloatArray:
+        """The gradient of the penalty's change, which the steps take as constant over a part."""
+        d = self.point.v.shape[1]
+        result = np.zeros(moved.shape)
+        of_w = self.objective.l2 * self.preconditioner.weights(moved[:, :d])
+        result[:, :d] = self.preconditioner.gradient(of_w)
+        return result
+
+    def _samples(self) -> NDArray[np.int32]:
+        """Indices for an epoch: every sample as often as its weight says, in random order.
+
+        Systematic sampling: each sample occurs floor or ceil of its expected number of times.
+        """
+        n = len(self.objective.X)
+        orders = []
+        for _ in range(-(-self.steps // n)):
+            if self.objective.weights is None:
+                order = self.random.permutation(n)
+            else:
+                cumulative = np.cumsum(self.objective.weights) / self.objective.weights.sum()
+                at = (np.arange(n) + self.random.random()) / n
+                order = np.minimum(np.searchsorted(cumulative, at, side="right"), n - 1)
+                self.random.shuffle(order)
+            orders.append(order.astype(np.int32))
+        return np.concatenate(orders)[: self.steps]
+
+    # ---- What an epoch needs ---------------------------------------------------------------------
+
+    def _quantize(self) -> None:
+        """Quantize for the present precision, and choose the step size anew."""
+        bits = PRECISIONS[self.ladder[0]].data_bits
+        if self.rows_bits != bits:
+            if self.rows_bits:
+                del self.rows  # two copies need not exist at once
+            self.rows, self.rows_bits = self.preconditioner.quantize(bits), bits
+            self.passes += 2
+        self.step_size = self._step_size()
+        self.most_step_size = LARGEST_GAIN * self.step_size
+        self.memory.clear()
+        self.rejected = 0
+        self.norms = self.norms[-1:]
+        self.displacement = None
+
+    def _step_size(self) -> float:
+        """1 / (curvature times mean squared row norm), or what the penalty bears.
+
+        The penalty's gradient is refreshed a few times an epoch only, so that the steps between two
+        refreshments must not overshoot along it.
+        """
+        part = self.steps / PARTS
+        penalty = self.objective.l2 / float((self.preconditioner.scales**2).min())
+        return 1 / (self.objective.curvature * self.rows.norm + 2 * part * penalty + 1e-300)
+
+    def _evaluate(self, point: _Point) -> _Point:
+        """Loss and gradient at a point; the reference of every sample."""
+        w = self.preconditioner.weights(point.v)
+        with np.errstate(over="ignore", invalid="ignore"):
+            at = self.objective.evaluate(w, point.b, self.reference)
+        self.passes += 1
+        scaled = at.weights / self.preconditioner.scales
+        norm = max(float(np.abs(scaled).max()), float(np.abs(at.intercept).max()))
+        return _Point(
+            point.v,
+            point.b,
+            at.loss,
+            self.preconditioner.gradient(at.weights),
+            at.intercept,
+            norm if math.isfinite(norm) else math.inf,
+        )
+
+    def _row(self, epoch: int, accepted: bool) -> dict[str, Any]:
+        return {
+            "epoch": epoch,
+            "seconds": time.perf_counter() - self.started,
+            "passes": self.passes,
+            "loss": self.point.loss,
+            "grad_norm": self.point.norm / self.unit,
+            "accepted": accepted,
+            "precision": self.ladder[0],
+            "step_size": self.step_size,
+            "steps": self.steps,
+            "scale": self.scale,
+        }
+
+
+def _whole(values: NDArray[Any]) -> NDArray[Any]:
+    """The padded rows of an array from ``memory.padded_rows``."""
+    if values.flags.c_contiguous:
+        return values
+    return np.lib.stride_tricks.as_strided(
+        values, (values.shape[0], values.strides[0] // values.itemsize), values.strides
+    )

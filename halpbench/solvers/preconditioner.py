@@ -1,0 +1,186 @@
+"""The change of variables that is folded into the quantized data: it makes them well-conditioned.
+
+The inner loop reads a copy of the data anyway. That copy may as well hold x' = P (x - m) for any
+matrix P: with w = P^T v the margins are the same, and full gradients, which are exact, are turned
+into those of v by one product with P. So a preconditioner costs nothing per step (compare Gonen,
+Orabona, Shalev-Shwartz, "Solving Ridge Regression using Sketched Preconditioned SVRG", ICML 2016).
+
+P scales the columns to a largest absolute value of about 1, and then shrinks the leading principal
+axes to the length of the first one that is left alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halpbench import kernels, memory
+from halpbench._kernels import quantize_into
+from halpbench.fixedpoint import largest_integer
+from halpbench.solvers.objective import FloatArray, LinearObjective
+
+SAMPLE_ELEMENTS = 1 << 21  # of the rows from which the principal axes are computed, at least 256
+EXACT_BELOW = 256  # features: all axes rather than a sketch
+SKETCH_AXES = 48
+# The penalty on a scaled weight is l2 / scale^2. A column that is small next to the penalty is left
+# small, so that this is at most a fortieth of the loss's curvature; see adaptive._step_size.
+PENALTY_SHARE = 1 / 40
+FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
+
+
+@dataclass(frozen=True)
+class QuantizedRows:
+    """x' as integers worth ``scale`` each.
+
+    ``constant`` is the value of the column that stands for the intercept, 0 without one; ``norm``
+    is E||x'||^4 / E||x'||^2, the mean squared norm where a row counts by its own share of it.
+    """
+
+    values: NDArray[Any]
+    scale: float
+    constant: float
+    norm: float
+
+
+class Preconditioner:
+    """P = (I + U diag(k) U^T) diag(1 / scales).
+
+    Parameters
+    ----------
+    objective : LinearObjective
+    row_norm_limit : float
+        Of E||x'||^2 over the variance along a shrunk axis. More axes are shrunk as long as it is
+        kept: they all then converge at the same rate, which is inverse to that ratio.
+    random : numpy.random.Generator
+        Chooses the rows from which the axes are computed.
+
+    Attributes
+    ----------
+    scales : ndarray of shape (d,)
+    level : float
+        The variance of x' along the axes that have been shrunk.
+    """
+
+    def __init__(
+        self, objective: LinearObjective, row_norm_limit: float, random: np.random.Generator
+    ) -> None:
+        self.objective = objective
+        X, d = objective.X, objective.X.shape[1]
+        least = objective.l2 / (PENALTY_SHARE * objective.curvature)
+        self.scales = np.sqrt(objective.largest**2 + least)
+        rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
+        chosen = np.sort(random.choice(len(X), rows, replace=False))
+        sample = (X[chosen] - objective.mean) / self.scales
+        if objective.weights is not None:
+            s = objective.weights[chosen]
+            sample *= np.sqrt(s / max(s.mean(), 1e-300))[:, None]
+        eigenvalues, axes = _principal_axes(sample, random)
+        trace = float((sample**2).sum()) / rows
+        rank = _rank(eigenvalues, trace, row_norm_limit)
+        self.level = float(eigenvalues[rank]) if trace > 0 else 1.0
+        self.axes = np.ascontiguousarray(axes[:, :rank])
+        self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
+
+    @property
+    def rank(self) -> int:
+        """How many axes are shrunk."""
+        return int(self.axes.shape[1])
+
+    def weights(self, v: FloatArray) -> FloatArray:
+        """Return w = P^T v, for rows v."""
+        w: FloatArray = self._shrunk(v) / self.scales
+        return w
+
+    def variables(self, w: FloatArray) -> FloatArray:
+        """The v that belongs to w."""
+        v = w * self.scales
+        stretch = self.shrink / (1 + self.shrink)
+        variables: FloatArray = v - ((v @ self.axes) * stretch) @ self.axes.T
+        return variables
+
+    def gradient(self, of_w: FloatArray) -> FloatArray:
+        """The gradient with respect to v, P times that with respect to w."""
+        return self._shrunk(of_w / self.scales)
+
+    def _shrunk(self, v: NDArray[Any]) -> NDArray[Any]:
+        if not self.rank:
+            return v
+        axes, shrink = self.axes.astype(v.dtype), self.shrink.astype(v.dtype)
+        result: NDArray[Any] = v + ((v @ axes) * shrink) @ axes.T
+        return result
+
+    def quantize(self, bits: int) -> QuantizedRows:
+        """x', with a constant column for the intercept, as integers of one scale.
+
+        The scale is that of the largest entry, which takes a pass over the data of its own.
+        """
+        objective, limit = self.objective, largest_integer(bits)
+        X = objective.X
+        inverse = (1 / self.scales).astype(X.dtype)
+
+        def transformed(rows: slice) -> NDArray[Any]:
+            block = objective.centered(rows)
+            block *= inverse
+            return self._shrunk(block)
+
+        def survey(rows: slice) -> tuple[float, float, float]:
+            block = transformed(rows)
+            norms = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+            s = 1.0 if objective.weights is None else objective.weights[rows]
+            return float(np.abs(block).max()), float((s * norms).sum()), float((s * norms**2).sum())
+
+        largest, second, fourth = np.array(list(objective.map_blocks(survey))).T
+        scale = float(largest.max()) / limit or 1.0
+        constant = 0
+        if objective.fit_intercept:
+            constant = int(np.clip(np.rint(np.sqrt(self.level) / scale), 1, limit))
+        n, d = X.shape
+        values = memory.padded_rows(n, d + bool(constant), kernels.INTEGERS[bits])
+
+        def fill(rows: slice) -> None:
+            nearest = kernels.Rng(0, "nearest")
+            block = np.ascontiguousarray(transformed(rows))
+            whole = np.empty(block.shape, values.dtype)
+            quantize_into(block.reshape(-1), whole.reshape(-1), scale, nearest)
+            values[rows, :d] = whole
+
+        list(objective.map_blocks(fill))
+        if constant:
+            values[:, d] = constant
+        mean_norm = second.sum() / objective.total_weight
+        norm = fourth.sum() / second.sum() if mean_norm > 0 else 0.0
+        return QuantizedRows(values, scale, constant * scale, norm + (constant * scale) ** 2)
+
+
+def _rank(eigenvalues: FloatArray, trace: float, limit: float) -> int:
+    """The most axes to shrink to the next eigenvalue such that E||x'||^2 / level <= limit."""
+    if trace <= 0:
+        return 0
+    best = 0
+    left = trace - np.cumsum(eigenvalues)
+    for rank in range(1, len(eigenvalues)):
+        if eigenvalues[rank] <= FLOOR * eigenvalues[0]:
+            break
+        if rank + 1 + max(left[rank], 0.0) / eigenvalues[rank] > limit:
+            break
+        best = rank
+    return best
+
+
+def _principal_axes(
+    sample: FloatArray, random: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Leading eigenvalues, largest first, and eigenvectors of sample^T sample / rows."""
+    rows, d = sample.shape
+    basis = np.eye(d)
+    if d >= EXACT_BELOW:
+        # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
+        basis = random.standard_normal((d, min(SKETCH_AXES, rows)))
+        for _ in range(3):
+            basis, _ = np.linalg.qr(sample.T @ (sample @ basis))
+    projected = sample @ basis
+    eigenvalues, axes = np.linalg.eigh(projected.T @ projected / rows)
+    return np.maximum(eigenvalues[::-1], 0.0), basis @ axes[:, ::-1]

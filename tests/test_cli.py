@@ -170,6 +170,32 @@ def test_report_without_records(tmp_path, capsys):
     assert "`halpbench bench` makes them" in capsys.readouterr().err
 
 
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
+    def lacking():
+        raise ModuleNotFoundError("No module named 'psutil'")
+
+    monkeypatch.setattr(machine, "record", lacking)
+    assert cli.main(["info"]) == 2
+    error = capsys.readouterr().err
+    assert "No module named 'psutil'" in error
+    assert "halpbench[bench]" in error
+
+
+def test_commands_that_measure_nothing_run_without_the_extra():
+    """The libraries that describe the machine are imported when it is described."""
+    code = (
+        "import sys, halpbench.cli; halpbench.cli.main(['datasets', '--json']); "
+        "sys.exit(bool({'psutil', 'archspec', 'matplotlib', 'tabulate'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0
+
+
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(FileNotFoundError):
         cli.main(["--debug", "report", "--results", str(tmp_path)])

@@ -428,7 +428,7 @@ def test_numbers(value, expected):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.56e-5, "45.6 us"), (0, "0.00 us")],
+    [(2.5, "2.50 s"), (0.0123, "12.3 ms"), (4.56e-5, "45.6 us"), (3e-8, "30.0 ns"), (0, "0.00 ns")],
 )
 def test_seconds(value, expected):
     assert cells.seconds(value) == expected

@@ -67,7 +67,7 @@ class KernelCase:
     beside: str = ""
     dtypes: tuple[str, ...] = DTYPES
     at_least: int = 5
-    at_most: int = 15
+    at_most: int = 31
     budget_seconds: float = 0.6
     tables: tuple[str, ...] = ("kernels",)
     suite: str = "full"
@@ -356,9 +356,9 @@ def _full(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Ite
     beyond = min(max([20_000_000, *(2 * size for size in cache_bytes)]), 40_000_000)
     for op in ("dot", "axpy"):
         yield KernelCase(op, beyond, best, at_least=3, budget_seconds=3.0)
-    for problem, mu_8, mu_16, epochs in (
-        (regression(10_000, 10_000, l2=1.0), 80.0, 20.0, 10),
-        (FASHION_MNIST, 1.0, 0.1, 25),
+    for problem, mu_8, mu_16, epochs, seconds in (
+        (regression(10_000, 10_000, l2=1.0), 80.0, 20.0, 10, 40.0),
+        (FASHION_MNIST, 1.0, 0.1, 25, 75.0),
     ):
         for backend in _of_interest(backends):
             for data in ("quantized", "exact"):
@@ -368,7 +368,7 @@ def _full(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Ite
                     backend,
                     contenders(mu_8, mu_16),
                     at_most=epochs if backend == best else 7,
-                    budget_seconds=60.0 if backend == best else 15.0,
+                    budget_seconds=seconds if backend == best else 15.0,
                     # The integer state is the same on every backend: its convergence shows once.
                     tables=("epochs", "convergence") if backend == best else ("epochs",),
                 )

@@ -25,9 +25,9 @@ from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import Epoch, Run
 
-# One sample of a kernel: long against the timer's grain and a call's overhead, short enough for
-# many of them.
-SAMPLE_NS = 3_000_000
+# One sample of a kernel: long against the timer's grain and a call's overhead, and shorter than the
+# time slices of a busy machine, so that most samples are not interrupted.
+SAMPLE_NS = 2_000_000
 
 Measured = tuple[tuple[Series, ...], dict[str, Any]]
 OnRound = Callable[[int], None]

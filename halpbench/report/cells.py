@@ -73,10 +73,10 @@ def norm(value: float | None) -> str:
 
 def seconds(value: float) -> str:
     """Write a time in the unit that suits it."""
-    for factor, unit in ((1, "s"), (1e3, "ms")):
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         if value * factor >= 1:
             return f"{number(value * factor)} {unit}"
-    return f"{number(value * 1e6)} us"
+    return f"{number(value * 1e9)} ns"
 
 
 def size(value: float) -> str:

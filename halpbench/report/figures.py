@@ -149,6 +149,7 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     axes.axhline(1, color="black", linewidth=0.6)
     axes.set_xticks([0, 1], ["inner step", "whole epoch"])
     axes.grid(visible=False, axis="x")
+    axes.set_axisbelow(True)
 
 
 def _convergence(rows: Sequence[Row]) -> Figure:
@@ -178,6 +179,7 @@ def _convergence(rows: Sequence[Row]) -> Figure:
         axes[line, 0].set_ylabel("gradient norm")
         axes[line, 0].set_yscale("log")
         axes[line, 0].set_xlabel("epochs")
+        axes[line, 0].locator_params(axis="x", integer=True)
         axes[line, 1].set_xlabel("seconds")
         # The start is at 0 seconds, which a logarithm does not show; the race is what counts.
         axes[line, 1].set_xlim(left=0)

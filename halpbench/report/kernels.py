@@ -67,7 +67,7 @@ def _rows(record: Record) -> list[Row]:
 def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Table:
     others = [dtype for dtype in ("f64", "i16", "i8i16", "i8") if cells.find(rows, dtype=dtype)]
     beside = next((row["beside"] for row in rows if "beside" in row), None)
-    header = ["elements", "f32 ns", "f32 GB/s", "i8 ns", "i8 GB/s", *(f"{d} x" for d in others)]
+    header = ["elements", "f32", "f32 GB/s", "i8", "i8 GB/s", *(f"{d} x" for d in others)]
     header += [f"i8 / {beside}"] if beside else []
     shown = []
     for n, classes in sorted({(row["n"], row["classes"]) for row in rows}):
@@ -75,7 +75,8 @@ def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Ta
         found = {d: cells.find(rows, n=n, classes=classes, dtype=d) for d in ("f32", *others)}
         for dtype in ("f32", "i8"):
             row = found.get(dtype)
-            line += [cells.plain(row, "ns"), cells.plain(row, "gigabytes_per_second")]
+            time = "" if row is None else cells.seconds(row["ns"] * 1e-9)
+            line += [time, cells.plain(row, "gigabytes_per_second")]
         for dtype in others:
             # The interval of the ratio that matters most; the others are in the CSV file.
             write = cells.interval if dtype == "i8" else cells.plain

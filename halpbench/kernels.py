@@ -45,7 +45,7 @@ __all__ = [
     "use",
 ]
 
-INTEGERS = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+INTEGERS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
 
 
 class use:  # noqa: N801 - used as a function, and as a context manager

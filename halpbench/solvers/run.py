@@ -284,7 +284,7 @@ class Run:
             correction = every / sum(shrink**t for t in range(1, every + 1)) if every else 1.0
             encoded, exponent, wide = encode_h(h, correction, self.precision.name)
         elif h is not None:
-            encoded = memory.padded_rows(*h.shape, self.precision.model)
+            encoded = memory.padded_rows(*self._shape, self.precision.model)
             encoded[...] = h
         return InnerLoop(
             self.precision.name,
@@ -331,7 +331,8 @@ class Run:
         y = self.problem.y
         if self.problem.kind == "squared":
             return np.ascontiguousarray(y, np.float64).reshape(-1, 1)
-        return np.eye(self.problem.n_outputs)[y]
+        one_hot: NDArray[np.float64] = np.eye(self.problem.n_outputs)[y]
+        return one_hot
 
     def _full_gradient(self) -> NDArray[np.float64]:
         """The gradient at the current solution; its loss and reference are kept beside it."""

@@ -55,7 +55,7 @@ def prepare(x: NDArray[Any], precision: Precision, data: str, quantized_bits: in
     elif x.dtype == precision.data:
         inner = Matrix(x)
     else:
-        converted = memory.padded_rows(*x.shape, precision.data)
+        converted = memory.padded_rows(x.shape[0], x.shape[1], precision.data)
         for rows in row_blocks(x):
             converted[rows] = x[rows]
         inner = Matrix(converted)
@@ -76,7 +76,7 @@ def largest_entry(x: NDArray[Any]) -> float:
 def quantize_rows(x: NDArray[Any], bits: int) -> Matrix:
     """``x`` to the nearest multiples of its largest entry over 127 (or 32,767); rows padded."""
     scale = largest_entry(x) / largest_integer(bits) or 1.0
-    values = memory.padded_rows(*x.shape, kernels.INTEGERS[bits])
+    values = memory.padded_rows(x.shape[0], x.shape[1], kernels.INTEGERS[bits])
     nearest = kernels.Rng(0, "nearest")
     if values.flags.c_contiguous:
         for rows in row_blocks(x):
@@ -88,7 +88,7 @@ def quantize_rows(x: NDArray[Any], bits: int) -> Matrix:
 
 
 def _dequantized(quantized: Matrix, dtype: np.dtype) -> NDArray[Any]:
-    values = memory.padded_rows(*quantized.values.shape, dtype)
+    values = memory.padded_rows(len(quantized.values), quantized.values.shape[1], dtype)
     for rows in row_blocks(values):
         np.multiply(quantized.values[rows], quantized.scale, out=values[rows], casting="same_kind")
     return values

@@ -299,7 +299,7 @@ def _figures(options: argparse.Namespace) -> None:
     names = options.names or list(experiments.FIGURES)
     todo = {name: experiments.experiments(name, options.suite) for name in names}
     this_machine = machine.record()
-    fingerprint = machine.fingerprint(this_machine)
+    fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
     root = options.results or RESULTS[options.suite]
     # Apart from the benchmark's records, whose tables know nothing of experiments.
     store = Store(root / "paper", machine.slug(this_machine))
@@ -347,7 +347,7 @@ def _add_tune(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from halpbench.bench import tune
+    from halpbench.bench import experiments, tune
 
     precision = options.precision
     if precision is None:
@@ -370,7 +370,7 @@ def _tune(options: argparse.Namespace) -> None:
         seeds=options.seeds,
     )
     this_machine = machine.record()
-    fingerprint = machine.fingerprint(this_machine)
+    fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
     store = Store(options.results / "paper", machine.slug(this_machine))
     store.add_machine(fingerprint, this_machine)
     with _progress() as show:

@@ -5,11 +5,13 @@ Each figure is a list of experiments, each experiment becomes one record; `repor
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +23,7 @@ from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.bench.runner import Event, Problems
 from halpbench.fixedpoint import largest_integer
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers import Epoch, Run
+from halpbench.solvers import ALGORITHMS, Epoch, Run
 from halpbench.solvers.precision import PRECISIONS
 
 AnyProblem = LeastSquares | SoftmaxRegression
@@ -31,12 +33,16 @@ FloatArray = NDArray[np.float64]
 
 # The model's integers by bits; D8M8 and D16M16 are what the paper calls 8 and 16 bits.
 PRECISION = {8: "D8M8", 16: "D16M16"}
+BESIDE = "tuned beside the paper's"
 LOW_PRECISION = ("lp-sgd", "lp-svrg", "halp")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An algorithm at a precision, and where its constants come from: "paper" or "tuned"."""
+    """An algorithm at a precision, and where its constants come from.
+
+    That is "paper", "tuned", or BESIDE where a picture shows both.
+    """
 
     algorithm: str
     precision: str
@@ -94,28 +100,35 @@ class Curves:
         epochs: dict[str, list[Epoch]] = {c.name: [] for c in self.contenders}
         with clock.one_thread():
             for _ in range(self.repeats):
-                iterates = self._run(problem, length, epochs)
-        judged = reference_problem(problem, self.bits) if self.data == "quantized" else problem
-        optimum = least_squares_solution(judged) if isinstance(judged, LeastSquares) else None
+                iterates, losses = self._run(problem, length, epochs)
+        judges = self._judges(problem, test)
         series = []
         for contender in self.contenders:
-            done = epochs[contender.name]
-            once = done[: self.epochs]
+            name, done = contender.name, epochs[contender.name]
             samples = {
                 "inner": tuple(_ns(e.inner_seconds) for e in done),
                 "full_gradient": tuple(_ns(e.full_gradient_seconds) for e in done),
             }
-            found = _history(judged, iterates[contender.name], optimum, test)
-            found |= {"scale": [e.scale for e in once], "saturated": [e.saturated for e in once]}
-            series.append(Series(contender.name, samples, {**_about(contender), **found}))
+            history = {
+                "loss": [loss for loss, _ in losses[name]],
+                "grad_norm": [norm for _, norm in losses[name]],
+                **{quantity: [judge(w) for w in iterates[name]] for quantity, judge in judges},
+                "scale": [e.scale for e in done[: self.epochs]],
+                "saturated": [e.saturated for e in done[: self.epochs]],
+            }
+            series.append(Series(name, samples, {**_about(contender), **history}))
         facts |= {"n_samples": problem.n_samples, "n_features": problem.n_features}
         facts |= {"epoch_length": length, "backend": kernels.active()}
         return series, facts
 
     def _run(
         self, problem: AnyProblem, length: int, epochs: dict[str, list[Epoch]]
-    ) -> dict[str, list[FloatArray]]:
-        """Run the contenders in turns, an epoch each; add to the epochs, return the iterates."""
+    ) -> tuple[dict[str, list[FloatArray]], dict[str, list[tuple[float, float]]]]:
+        """Run the contenders in turns, an epoch each, and add to the epochs.
+
+        Return the iterates, and their losses and gradient norms: for variance reduction those that
+        the algorithm itself needs, and otherwise of a pass outside its time.
+        """
         runs = {
             c.name: Run(
                 problem,
@@ -130,6 +143,7 @@ class Curves:
             for c in self.contenders
         }
         iterates = {name: [run.w] for name, run in runs.items()}
+        losses = {name: [run.evaluate()] for name, run in runs.items()}
         for order in clock.rounds(
             list(runs), at_least=self.epochs, at_most=self.epochs, budget_seconds=math.inf
         ):
@@ -137,7 +151,21 @@ class Curves:
                 # A run that has diverged stays where it was, which its picture then shows.
                 epochs[name].append(runs[name].epoch())
                 iterates[name].append(runs[name].w)
-        return iterates
+                losses[name].append(runs[name].evaluate())
+        return iterates, losses
+
+    def _judges(
+        self, problem: AnyProblem, test: tuple[Any, Any] | None
+    ) -> list[tuple[str, Callable[[FloatArray], float]]]:
+        """Return what else can be said of an iterate, by the name of the quantity."""
+        if test is not None:
+            X, y = test
+            return [("test_error", lambda w: float((problem.predict(w, X) != y).mean()))]
+        solved = reference_problem(problem, self.bits) if self.data == "quantized" else problem
+        if not isinstance(solved, LeastSquares):
+            return []
+        optimum = least_squares_solution(solved)
+        return [("distance", lambda w: float(np.linalg.norm(w - optimum)))]
 
 
 @dataclass(frozen=True)
@@ -446,6 +474,18 @@ def experiments(figure: str, suite: str = "full") -> list[Experiment]:
     return [replace(e, suite=suite) for e in FIGURES[figure](suite == "smoke")]
 
 
+def fingerprint(machine: str) -> str:
+    """Digest the machine's fingerprint together with the code of the experiments.
+
+    The machine's covers what is timed, and that is all but `bench`; an experiment that has changed
+    must not be taken for one that has a record.
+    """
+    digest = hashlib.sha256(machine.encode())
+    for name in ("experiments.py", "tune.py"):
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def run(
     todo: Sequence[Experiment],
     store: Store,
@@ -522,13 +562,13 @@ def _figure_1(smoke: bool) -> Iterable[Experiment]:
     for bits, low in PRECISION.items():
         contenders = (
             *(Contender("sgd", p, (("step_size", SGD_STEP),)) for p in ("D64fM64f", "D32fM32f")),
-            Contender("sgd", "D64fM64f", (("step_size", SGD_STEP_TUNED[bits]),), "tuned"),
+            Contender("sgd", "D64fM64f", (("step_size", SGD_STEP_TUNED[bits]),), BESIDE),
             Contender("lp-sgd", low, (("step_size", SGD_STEP), ("delta", DELTA[bits]))),
             Contender(
                 "lp-sgd",
                 low,
                 (("step_size", SGD_STEP_TUNED[bits]), ("delta", DELTA[bits])),
-                "tuned",
+                BESIDE,
             ),
             Contender("svrg", "D64fM64f"),
             Contender("svrg", "D32fM32f"),
@@ -551,7 +591,6 @@ def _figure_2(smoke: bool) -> Iterable[Experiment]:
     yield BitCentering(epochs=3 if smoke else 4)
 
 
-# Constants of Figure 4: `halpbench tune` on each problem (docs/reproduction.md has the commands).
 MNIST = replace(
     cases.MNIST_5K,
     name="mnist",
@@ -560,31 +599,49 @@ MNIST = replace(
     fallback=replace(cases.MNIST_5K, n_samples=4_000),
 )
 
+# Constants of Figure 4, from `halpbench tune` (docs/reproduction.md has the grids): step size, and
+# mu or delta, by data set, algorithm and bits.
+TUNED: dict[str, dict[tuple[str, int], tuple[float, ...]]] = {
+    "mnist": {
+        ("sgd", 32): (1e-3,),
+        ("svrg", 32): (0.02,),
+        ("lp-sgd", 8): (1e-3, 4e-3),
+        ("lp-svrg", 8): (0.01, 4e-3),
+        ("halp", 8): (0.02, 1.0),
+        ("lp-sgd", 16): (1e-3, 1.2e-4),
+        ("lp-svrg", 16): (0.02, 1.2e-4),
+        ("halp", 16): (0.02, 0.01),
+    },
+    "fashion-mnist": {
+        ("sgd", 32): (1e-4,),
+        ("svrg", 32): (2e-3,),
+        ("lp-sgd", 8): (1e-4, 8e-3),
+        ("lp-svrg", 8): (2e-3, 8e-3),
+        ("halp", 8): (2e-3, 3.0),
+        ("lp-sgd", 16): (1e-4, 6e-5),
+        ("lp-svrg", 16): (2e-3, 6e-5),
+        ("halp", 16): (2e-3, 0.1),
+    },
+}
+
 
 def _figure_4(smoke: bool) -> Iterable[Experiment]:
-    problems = [MNIST] if smoke else [MNIST, cases.FASHION_MNIST]
     epochs = 4 if smoke else 25
-    for problem in problems:
+    for problem in [MNIST] if smoke else [MNIST, cases.FASHION_MNIST]:
+        tuned = TUNED[problem.name]
         if problem.fallback is not None and datasets.find(problem.dataset) is None:
             problem = problem.fallback
         for bits, precision in PRECISION.items():
-            delta = (("delta", 1.5 / largest_integer(bits)),)
-            contenders = (
-                Contender("sgd", "D32fM32f", (), "tuned"),
-                Contender("lp-sgd", precision, delta, "tuned"),
-                Contender("svrg", "D32fM32f", (), "tuned"),
-                Contender("lp-svrg", precision, delta, "tuned"),
-                Contender("halp", precision, (("mu", 0.5 if bits == 8 else 0.1),), "tuned"),
-            )
-            yield Curves(
-                "fig4",
-                f"{problem.name}, {bits} bits",
-                problem,
-                "quantized",
-                bits,
-                contenders,
-                epochs,
-            )
+            contenders = []
+            for algorithm in ALGORITHMS:
+                low = algorithm in LOW_PRECISION
+                values = tuned[algorithm, bits if low else 32]
+                names = ("step_size", "mu" if algorithm == "halp" else "delta")
+                constants = tuple(zip(names, values, strict=False))
+                width = precision if low else "D32fM32f"
+                contenders.append(Contender(algorithm, width, constants, "tuned"))
+            panel = f"{problem.name}, {bits} bits"
+            yield Curves("fig4", panel, problem, "quantized", bits, tuple(contenders), epochs)
 
 
 def _figure_5(smoke: bool) -> Iterable[Experiment]:
@@ -660,11 +717,12 @@ def load(
         return problem, None, dict(facts)
     if spec.dataset != "mnist-5k":
         return problem, datasets.load(spec.dataset, "test"), dict(facts)
-    # No split of its own, and sorted by class.
+    # It has no split of its own, and is sorted by class.
     X, y = datasets.load(spec.dataset)
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[: spec.n_samples], order[spec.n_samples :]
-    return SoftmaxRegression(X[train], y[train], spec.l2), (X[test], y[test]), dict(facts)
+    held_out = (X[test], y[test]) if len(test) else None
+    return SoftmaxRegression(X[train], y[train], spec.l2), held_out, dict(facts)
 
 
 def conditioned_problem(
@@ -761,26 +819,6 @@ def least_squares_solution(problem: LeastSquares) -> FloatArray:
     hessian[np.diag_indices_from(hessian)] += problem.l2
     w: FloatArray = np.linalg.solve(hessian, problem.X.T @ problem.y / problem.n_samples)
     return w
-
-
-def _history(
-    problem: AnyProblem,
-    iterates: list[FloatArray],
-    optimum: FloatArray | None,
-    test: tuple[Any, Any] | None,
-) -> dict[str, list[float]]:
-    """Judge the iterates: loss and gradient norm always, the rest where it is known."""
-    found = [problem.loss_and_gradient(w) for w in iterates]
-    history = {
-        "loss": [loss for loss, _ in found],
-        "grad_norm": [float(np.linalg.norm(gradient)) for _, gradient in found],
-    }
-    if optimum is not None:
-        history["distance"] = [float(np.linalg.norm(w - optimum)) for w in iterates]
-    if test is not None:
-        X, y = test
-        history["test_error"] = [float((problem.predict(w, X) != y).mean()) for w in iterates]
-    return history
 
 
 def _options(contender: Contender, step_size: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from halpbench import datasets
 from halpbench.bench import cases
-from halpbench.bench.experiments import LOW_PRECISION, MNIST, AnyProblem
+from halpbench.bench.experiments import LOW_PRECISION, MNIST, AnyProblem, load
 from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.bench.runner import Event, Problems
 from halpbench.fixedpoint import largest_integer
@@ -178,8 +178,7 @@ def evaluate(point: Point) -> list[float]:
 @functools.lru_cache(maxsize=1)
 def _problem(spec: cases.Problem) -> AnyProblem:
     """Load a problem once in each worker."""
-    problem: AnyProblem = Problems().load(spec)[0]
-    return problem
+    return load(spec, Problems())[0]
 
 
 def tune(

@@ -241,7 +241,11 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         if self.class_weight is not None:
-            each = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            if self.class_weight == "balanced":  # every class weighs the same in total
+                each = 1 / np.maximum(np.bincount(labels, sample_weight), 1e-300)
+                each *= (len(X) if sample_weight is None else sample_weight.sum()) / n_classes
+            else:
+                each = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             sample_weight = each[labels] * (1.0 if sample_weight is None else sample_weight)
         kind, n_outputs = ("logistic", 1) if n_classes == 2 else ("softmax", n_classes)
         labels = labels.astype(np.int64)

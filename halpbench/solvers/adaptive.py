@@ -38,10 +38,12 @@ LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 PARTS = 64  # of an epoch, between which the penalty is refreshed and the scale looked after
 # Fewer steps than this cost no more time than an epoch's overhead.
 LEAST_STEPS = 1 << 13
+# Up to here an epoch is made longer rather than slow directions endured.
+MOST_STEPS = 1 << 15
 # Steps an epoch that each axis of the preconditioned data should get, in units of the ratio of the
-# mean squared row norm to the variance along it. The curvature of a squared loss is the same
-# everywhere; that of the others is a few hundredths of its bound for samples far from the boundary.
-STEPS_PER_AXIS = {"squared": 20, "logistic": 8000, "softmax": 8000}
+# mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
+# Those of the others are unknown at first, and a small part of their bound for most samples.
+STEPS_PER_AXIS = {"known": 20, "unknown": 8000}
 FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one
 MEMORY = 5  # epochs that extrapolation looks back
@@ -49,7 +51,7 @@ RIDGE = 0.1  # of the extrapolation, relative: its displacements are noisy
 ALIGNED = 0.3  # cosine between two displacements: above, the epochs are too short
 DOUBLE_BELOW = 1e-4  # gradient norm from which float32 data are multiplied in float64
 STALLED_EPOCHS, STALLED_FACTOR = 3, 0.7
-REJECTIONS = 3  # in a row: the precision does not suffice
+REJECTIONS = 4  # before the gradient norm has fallen to a tenth: the precision does not suffice
 LAST_REJECTIONS = 8  # in a row, at the last precision: as far as it goes
 
 
@@ -130,7 +132,8 @@ class _Descent:
 
     rows: QuantizedRows
     rows_bits = 0
-    step_size = most_step_size = scale = math.nan
+    step_size = most_step_size = scale = norm_since = math.nan
+    rejected = rejected_since = 0  # epochs undone: in a row, and since the norm fell to a tenth
 
     def __init__(
         self,
@@ -149,12 +152,16 @@ class _Descent:
         n = len(objective.X)
         self.steps = max(2 * n, LEAST_STEPS)
         self.preconditioner = Preconditioner(
-            objective, self.steps / STEPS_PER_AXIS[objective.kind], self.random
+            objective,
+            self.steps / STEPS_PER_AXIS["known" if objective.kind == "squared" else "unknown"],
+            self.random,
         )
+        # The Hessian of a squared loss is known from the start. A softmax has a Hessian for each
+        # pair of classes: what suits their mean made some of them slower.
+        self.reconditioned = objective.kind != "logistic"
         self.reference = None if objective.kind == "squared" else np.empty((n, objective.n_outputs))
         self.reach = 0.0  # largest displacement of an entry in the last epoch
         self.passes = 0.0
-        self.rejected = 0
         self.displacement: FloatArray | None = None
         self.memory: list[tuple[FloatArray, FloatArray]] = []
         self.extrapolating = False
@@ -207,6 +214,7 @@ class _Descent:
         if z is None or not self._is_better(before):
             self.point, self.displacement = before, None
             self.rejected += 1
+            self.rejected_since += 1
             if not self.extrapolating:
                 self.most_step_size = self.step_size = self.step_size * SLOWER
             self.memory.clear()
@@ -215,6 +223,8 @@ class _Descent:
             return False
         self.rejected = 0
         self.norms.append(self.point.norm)
+        if self.point.norm < 0.1 * self.norm_since:
+            self.norm_since, self.rejected_since = self.point.norm, 0
         self._adapt(z)
         if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.objective.double:
             self.objective.double = True
@@ -261,14 +271,19 @@ class _Descent:
         if self.displacement is not None:
             product = float(np.vdot(z, self.displacement))
             cosine = product / (np.linalg.norm(z) * np.linalg.norm(self.displacement) + 1e-300)
+            if cosine > ALIGNED and not self.reconditioned:
+                self._recondition()
+                return
             if cosine > ALIGNED:
+                if self.step_size >= self.most_step_size:
+                    self.steps = max(self.steps, min(2 * self.steps, MOST_STEPS))
                 self.step_size = min(self.step_size * FASTER, self.most_step_size)
             elif cosine < -ALIGNED:
                 self.step_size /= FASTER
         self.displacement = z
 
     def _needs_precision(self) -> bool:
-        if self.rejected >= REJECTIONS:
+        if self.rejected_since >= REJECTIONS:
             return True
         recent = self.norms[-STALLED_EPOCHS:]
         return (
@@ -368,9 +383,24 @@ class _Descent:
         self.step_size = self._step_size()
         self.most_step_size = LARGEST_GAIN * self.step_size
         self.memory.clear()
-        self.rejected = 0
-        self.norms = self.norms[-1:]
+        self.rejected = self.rejected_since = 0
+        self.norms, self.norm_since = self.norms[-1:], self.norms[-1]
         self.displacement = None
+
+    def _recondition(self) -> None:
+        """Precondition for the curvatures that the samples have here, near the solution."""
+        self.reconditioned = True
+        p = self.reference[:, 0]
+        curvatures = p * (1 - p) / self.objective.curvature
+        w = self.preconditioner.weights(self.point.v)
+        del self.rows
+        self.rows_bits = 0
+        self.preconditioner = Preconditioner(
+            self.objective, self.steps / STEPS_PER_AXIS["known"], self.random, curvatures
+        )
+        self.point = self._evaluate(_Point(self.preconditioner.variables(w), self.point.b))
+        self.reach = 0.0
+        self._quantize()
 
     def _step_size(self) -> float:
         """1 / (curvature times mean squared row norm), or what the penalty bears.
@@ -379,7 +409,10 @@ class _Descent:
         refreshments must not overshoot along it.
         """
         part = self.steps / PARTS
-        penalty = self.objective.l2 / float((self.preconditioner.scales**2).min())
+        penalty = min(
+            self.objective.l2 / float((self.preconditioner.scales**2).min()),
+            self.objective.curvature * self.preconditioner.level,
+        )
         return 1 / (self.objective.curvature * self.rows.norm + 2 * part * penalty + 1e-300)
 
     def _evaluate(self, point: _Point) -> _Point:

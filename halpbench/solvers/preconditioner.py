@@ -6,7 +6,8 @@ into those of v by one product with P. So a preconditioner costs nothing per ste
 Orabona, Shalev-Shwartz, "Solving Ridge Regression using Sketched Preconditioned SVRG", ICML 2016).
 
 P scales the columns to a largest absolute value of about 1, and then shrinks the leading principal
-axes to the length of the first one that is left alone.
+axes of the curvature, which is that of the data plus that of the penalty, to the length of the
+first one that is left alone.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from halpbench._kernels import quantize_into
 from halpbench.fixedpoint import largest_integer
 from halpbench.solvers.objective import FloatArray, LinearObjective
 
-SAMPLE_ELEMENTS = 1 << 21  # of the rows from which the principal axes are computed, at least 256
-EXACT_BELOW = 256  # features: all axes rather than a sketch
+SAMPLE_ELEMENTS = 1 << 20  # of the rows from which the principal axes are computed, at least 256
+EXACT_BELOW = 512  # features: all axes rather than a sketch
 SKETCH_AXES = 48
+# Multiply-adds of the projections of all rows on the axes, if these are more than SKETCH_AXES.
+PROJECTION_LIMIT = 10**9
 # The penalty on a scaled weight is l2 / scale^2. A column that is small next to the penalty is left
-# small, so that this is at most a fortieth of the loss's curvature; see adaptive._step_size.
+# small, so that this is at most a fortieth of the loss's curvature.
 PENALTY_SHARE = 1 / 40
 FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
 
@@ -36,7 +39,8 @@ class QuantizedRows:
     """x' as integers worth ``scale`` each.
 
     ``constant`` is the value of the column that stands for the intercept, 0 without one; ``norm``
-    is E||x'||^4 / E||x'||^2, the mean squared norm where a row counts by its own share of it.
+    is E c^2 ||x'||^4 / E c ||x'||^2, the mean of c ||x'||^2 where a row counts by its own share of
+    it, c being its curvature. Steps of mean-square stability are shorter than 2 over that.
     """
 
     values: NDArray[Any]
@@ -52,22 +56,29 @@ class Preconditioner:
     ----------
     objective : LinearObjective
     row_norm_limit : float
-        Of E||x'||^2 over the variance along a shrunk axis. More axes are shrunk as long as it is
-        kept: they all then converge at the same rate, which is inverse to that ratio.
+        Of E||x'||^2 over `level`. More axes are shrunk as long as it is kept: they all then
+        converge at the same rate, which is inverse to that ratio.
     random : numpy.random.Generator
         Chooses the rows from which the axes are computed.
+    curvatures : ndarray of shape (N,), optional
+        Of the loss of each sample over the largest possible one; by default 1.
 
     Attributes
     ----------
     scales : ndarray of shape (d,)
     level : float
-        The variance of x' along the axes that have been shrunk.
+        The curvature along the axes that have been shrunk, in units of that of the loss in its
+        margins; no axis has more.
     """
 
     def __init__(
-        self, objective: LinearObjective, row_norm_limit: float, random: np.random.Generator
+        self,
+        objective: LinearObjective,
+        row_norm_limit: float,
+        random: np.random.Generator,
+        curvatures: FloatArray | None = None,
     ) -> None:
-        self.objective = objective
+        self.objective, self.curvatures = objective, curvatures
         X, d = objective.X, objective.X.shape[1]
         least = objective.l2 / (PENALTY_SHARE * objective.curvature)
         self.scales = np.sqrt(objective.largest**2 + least)
@@ -77,9 +88,13 @@ class Preconditioner:
         if objective.weights is not None:
             s = objective.weights[chosen]
             sample *= np.sqrt(s / max(s.mean(), 1e-300))[:, None]
-        eigenvalues, axes = _principal_axes(sample, random)
-        trace = float((sample**2).sum()) / rows
-        rank = _rank(eigenvalues, trace, row_norm_limit)
+        if curvatures is not None:
+            sample *= np.sqrt(curvatures[chosen])[:, None]
+        penalty = objective.l2 / objective.curvature / self.scales**2
+        eigenvalues, axes = _principal_axes(sample, penalty, random)
+        trace = float((sample**2).sum() / rows + penalty.sum())
+        affordable = max(SKETCH_AXES, PROJECTION_LIMIT // X.size)
+        rank = _rank(eigenvalues[: affordable + 1], trace, row_norm_limit)
         self.level = float(eigenvalues[rank]) if trace > 0 else 1.0
         self.axes = np.ascontiguousarray(axes[:, :rank])
         self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
@@ -129,6 +144,8 @@ class Preconditioner:
         def survey(rows: slice) -> tuple[float, float, float]:
             block = transformed(rows)
             norms = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+            if self.curvatures is not None:
+                norms *= self.curvatures[rows]
             s = 1.0 if objective.weights is None else objective.weights[rows]
             return float(np.abs(block).max()), float((s * norms).sum()), float((s * norms**2).sum())
 
@@ -138,7 +155,7 @@ class Preconditioner:
         if objective.fit_intercept:
             constant = int(np.clip(np.rint(np.sqrt(self.level) / scale), 1, limit))
         n, d = X.shape
-        values = memory.padded_rows(n, d + bool(constant), kernels.INTEGERS[bits])
+        values = memory.padded_rows(n, d + bool(constant), np.dtype(f"int{bits}"))
 
         def fill(rows: slice) -> None:
             nearest = kernels.Rng(0, "nearest")
@@ -171,16 +188,18 @@ def _rank(eigenvalues: FloatArray, trace: float, limit: float) -> int:
 
 
 def _principal_axes(
-    sample: FloatArray, random: np.random.Generator
+    sample: FloatArray, penalty: FloatArray, random: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Leading eigenvalues, largest first, and eigenvectors of sample^T sample / rows."""
+    """Leading eigenvalues and eigenvectors of sample^T sample / rows + diag(penalty)."""
     rows, d = sample.shape
     basis = np.eye(d)
     if d >= EXACT_BELOW:
         # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
         basis = random.standard_normal((d, min(SKETCH_AXES, rows)))
         for _ in range(3):
-            basis, _ = np.linalg.qr(sample.T @ (sample @ basis))
+            product = sample.T @ (sample @ basis) / rows + penalty[:, None] * basis
+            basis, _ = np.linalg.qr(product)
     projected = sample @ basis
-    eigenvalues, axes = np.linalg.eigh(projected.T @ projected / rows)
+    curvature = projected.T @ projected / rows + basis.T @ (penalty[:, None] * basis)
+    eigenvalues, axes = np.linalg.eigh(curvature)
     return np.maximum(eigenvalues[::-1], 0.0), basis @ axes[:, ::-1]

@@ -74,7 +74,7 @@ cdef extern from "kernels.h" nogil:
                                      double *, size_t) noexcept nogil
         void (*accumulate_i16)(size_t, size_t, const int16_t *, size_t, size_t, const float *,
                                double *, size_t) noexcept nogil
-        void (*accumulate_i8)(size_t, size_t, const int8_t *, size_t, size_t, const float *,
+        void (*accumulate_i8)(size_t, size_t, const int8_t *, size_t, size_t, const double *,
                               double *, size_t) noexcept nogil
 
         void (*quantize_f64_i16)(size_t, const double *, double, int16_t *, halp_rng *) noexcept nogil

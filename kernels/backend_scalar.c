@@ -144,7 +144,25 @@ DEFINE_ACCUMULATE(f32, float, float)
 DEFINE_ACCUMULATE(f64_repro, double, double)
 DEFINE_ACCUMULATE(f32_repro, float, float)
 DEFINE_ACCUMULATE(i16, int16_t, float)
-DEFINE_ACCUMULATE(i8, int8_t, float)
+
+static void halp_accumulate_i8_scalar(size_t rows, size_t n, const int8_t *x, size_t ldx,
+                                      size_t count, const double *b, double *g, size_t ldg)
+{
+    for (size_t r = 0; r < count; r++) {
+        double unit, b_r[HALP_MOST_ROWS];
+        int32_t parts[HALP_MOST_ROWS];
+        for (size_t i = 0; i < rows; i++) b_r[i] = b[i * count + r];
+        halp_encode_b(rows, 1, b_r, &unit, parts);
+        for (size_t j = 0; j < n; j++) {
+            int32_t high = 0, low = 0;
+            for (size_t i = 0; i < rows; i++) {
+                high += (int16_t)(parts[i / 2 * 2] >> (16 * (i % 2))) * x[i * ldx + j];
+                low += (int16_t)(parts[i / 2 * 2 + 1] >> (16 * (i % 2))) * x[i * ldx + j];
+            }
+            g[r * ldg + j] += unit * (16384.0 * high + low);
+        }
+    }
+}
 
 /* ---- quantize, dequantize, read --------------------------------------------------------------*/
 

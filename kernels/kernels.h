@@ -60,6 +60,13 @@ static inline size_t halp_lane_i16(size_t j)
 halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out);
 halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor, int fraction_bits,
                          int16_t *out);
+
+/* Weights of a block of rows for the sums of accumulate_i8: b_ir = unit[r] (2^14 high + low) to half a
+ * unit, both parts at most 2^14 in size. Rows go in pairs, whose parts share an int32, the first row's
+ * below: parts[i / 2][r][0 high, 1 low]. The partner of a last odd row has zero weight. */
+enum { HALP_MOST_ROWS = 64 };
+void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int32_t *parts);
+
 #define HALP_FRACTION_I16 16  /* int16 data, int16 model */
 #define HALP_FRACTION_I8I16 8 /* int8 data, int16 model */
 
@@ -89,7 +96,8 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
  * ger     the axpy of `count` rows of w that share x: c[r], h rows `ldh` entries apart.
  * accumulate  g_rj += sum_i b_ir x_ij over the `rows` rows of a block of data, `count` outputs r:
  *         the sum over the block in the precision of b, in the order of the rows, then one
- *         addition in double.
+ *         addition in double. For int8 the sum is one of integers: the b of an output are rounded to
+ *         multiples of a power of two, 2^-28 of the largest (halp_encode_b); at most 64 rows.
  * quantize    q_j = x_j / scale rounded up with probability equal to its fraction (16 bits of it),
  *         clamped to the symmetric range. Division in double. `nearest`: half rounds up.
  * dequantize  q_j * scale, multiplied in double.
@@ -154,7 +162,7 @@ typedef struct halp_backend {
     void (*accumulate_i16)(size_t rows, size_t n, const int16_t *x, size_t ldx, size_t count,
                            const float *b, double *g, size_t ldg);
     void (*accumulate_i8)(size_t rows, size_t n, const int8_t *x, size_t ldx, size_t count,
-                          const float *b, double *g, size_t ldg);
+                          const double *b, double *g, size_t ldg);
 
     void (*quantize_f64_i16)(size_t n, const double *x, double scale, int16_t *q, halp_rng *rng);
     void (*quantize_f64_i8)(size_t n, const double *x, double scale, int8_t *q, halp_rng *rng);

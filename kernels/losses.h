@@ -51,10 +51,10 @@ static inline double halp_softmax(size_t count, double *a)
     return max + log(sum);
 }
 
-/* softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s), s = sum p (e^q - 1). Unlike
- * the difference of two softmaxes it keeps its relative accuracy as q goes to zero, and it needs p
- * only. q may be `out`. */
-static inline void halp_softmax_change(size_t count, const double *p, const double *q, double *out)
+/* Replace q by softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s) with
+ * s = sum p (e^q - 1). Unlike the difference of two softmaxes it keeps its relative accuracy as q goes
+ * to zero, and it needs p only. */
+static inline void halp_softmax_change(size_t count, const double *restrict p, double *restrict q)
 {
     double max = q[0], min = q[0], sum = 0.0;
     for (size_t c = 1; c < count; c++) {
@@ -62,18 +62,24 @@ static inline void halp_softmax_change(size_t count, const double *p, const doub
         min = q[c] < min ? q[c] : min;
     }
     if (max < 30.0 && min > -30.0) {
-        for (size_t c = 0; c < count; c++) out[c] = halp_expm1(q[c]);
-        for (size_t c = 0; c < count; c++) sum += p[c] * out[c];
+        for (size_t c = 0; c < count; c++) q[c] = halp_expm1(q[c]);
+        for (size_t c = 0; c < count; c++) sum += p[c] * q[c];
         const double normalizer = 1.0 / (1.0 + sum);
-        for (size_t c = 0; c < count; c++) out[c] = p[c] * (out[c] - sum) * normalizer;
+        for (size_t c = 0; c < count; c++) q[c] = p[c] * (q[c] - sum) * normalizer;
         return;
     }
     for (size_t c = 0; c < count; c++) {
         const double below = q[c] - max;
-        out[c] = halp_expm1(below < -700.0 ? -700.0 : below) + 1.0;
-        sum += p[c] * out[c];
+        q[c] = halp_expm1(below < -700.0 ? -700.0 : below) + 1.0;
+        sum += p[c] * q[c];
     }
-    for (size_t c = 0; c < count; c++) out[c] = sum > 0.0 ? p[c] * out[c] / sum - p[c] : NAN;
+    for (size_t c = 0; c < count; c++) q[c] = sum > 0.0 ? p[c] * q[c] / sum - p[c] : NAN;
+}
+
+/* What the next step will want: `bytes` from p on. */
+static inline void halp_prefetch(const void *p, size_t bytes)
+{
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)p + line);
 }
 
 #endif

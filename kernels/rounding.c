@@ -79,3 +79,27 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
     }
     return encoded;
 }
+
+void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int32_t *parts)
+{
+    for (size_t r = 0; r < count; r++) {
+        double max = 0.0;
+        for (size_t i = 0; i < rows; i++) {
+            const double magnitude = fabs(b[i * count + r]);
+            max = magnitude > max ? magnitude : max;
+        }
+        int exponent;
+        frexp(max, &exponent);
+        unit[r] = ldexp(1.0, exponent - 28);
+        for (size_t i = 0; i < rows; i += 2) {
+            int32_t *pair = parts + i * count + 2 * r;
+            pair[0] = pair[1] = 0;
+            for (size_t k = 0; k < 2 && i + k < rows; k++) {
+                const int32_t whole = halp_floor(b[(i + k) * count + r] / unit[r] + 0.5);
+                const int32_t high = (whole + (1 << 13)) >> 14, low = whole - high * (1 << 14);
+                pair[0] |= (int32_t)(((uint32_t)high & 0xffff) << (16 * k));
+                pair[1] |= (int32_t)(((uint32_t)low & 0xffff) << (16 * k));
+            }
+        }
+    }
+}

@@ -87,10 +87,6 @@ static inline vi v_dot_i16(vi acc, vi a, vi b)
 static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_set1(float v) { return _mm256_set1_ps(v); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline vf vf_load_i8(const int8_t *p)
-{
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
-}
 static inline vf vf_load_i16(const int16_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)p)));

@@ -62,10 +62,6 @@ static inline vi v_sra_i32(vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32
 static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_set1(float v) { return _mm512_set1_ps(v); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline vf vf_load_i8(const int8_t *p)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
-}
 static inline vf vf_load_i16(const int16_t *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)p)));

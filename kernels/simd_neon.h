@@ -102,13 +102,6 @@ static inline vf vf_zero(void) { return vdupq_n_f32(0); }
 static inline vf vf_set1(float v) { return vdupq_n_f32(v); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline vf vf_load_i16(const int16_t *p) { return vcvtq_f32_s32(vmovl_s16(vld1_s16(p))); }
-static inline vf vf_load_i8(const int8_t *p)
-{
-    int32_t four;
-    memcpy(&four, p, sizeof four);
-    const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
-}
 static inline vf vf_muladd(vf a, vf b, vf c) { return vaddq_f32(vmulq_f32(a, b), c); }
 static inline void vf_store(float *p, vf v) { vst1q_f32(p, v); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }

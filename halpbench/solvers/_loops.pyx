@@ -20,7 +20,8 @@ from halpbench._kernels cimport Rng, active_backend, halp_backend, halp_h, halp_
 
 cdef extern from "losses.h" nogil:
     double halp_softmax(size_t count, double *a)
-    void halp_softmax_change(size_t count, const double *p, const double *q, double *out)
+    void halp_softmax_change(size_t count, const double *p, double *q)
+    void halp_prefetch(const void *p, size_t bytes)
 
 cdef enum:
     MAX_OUTPUTS = 1024
@@ -131,6 +132,8 @@ cdef class InnerLoop:
         cdef double beta[MAX_OUTPUTS]
         cdef size_t c
         cdef double to_steps
+        if self.reference is not NULL:
+            halp_prefetch(self.reference + next_i * self.outputs, self.outputs * sizeof(double))
         self._margins(x_i, beta)
         self._derivatives(i, beta)
         self.rho *= self.shrink
@@ -182,10 +185,10 @@ cdef class InnerLoop:
             if self.logistic:  # a softmax over the margins (0, m)
                 two_p[0], two_p[1] = 1.0 - reference[0], reference[0]
                 two_q[0], two_q[1] = 0.0, q[0]
-                halp_softmax_change(2, two_p, two_q, two_q)
+                halp_softmax_change(2, two_p, two_q)
                 q[0] = two_q[1]
             if self.softmax:
-                halp_softmax_change(self.outputs, reference, q, q)
+                halp_softmax_change(self.outputs, reference, q)
             return  # squared loss: (m + q - y) - (m - y) = q
         if self.softmax:
             halp_softmax(self.outputs, q)
@@ -240,7 +243,8 @@ cdef class InnerLoop:
 # ---- The full gradient ---------------------------------------------------------------------------
 
 cdef enum:
-    BLOCK_ROWS = 16  # read from memory once, for margins and for the gradient
+    BLOCK_ROWS = 32  # at most: read from memory once, for margins and for the gradient
+    BLOCK_BYTES = 1 << 19  # at most, where a row is not larger: they should stay in the L2 cache
 
 
 cdef class GradientPass:
@@ -307,10 +311,12 @@ cdef class GradientPass:
     def run(self, size_t start, size_t stop):
         """Add the rows ``start`` to ``stop`` to the loss and the gradient."""
         cdef size_t row, rows
+        cdef size_t most = BLOCK_BYTES // max(<size_t> 1, self.ldx * self.itemsize)
+        most = min(<size_t> BLOCK_ROWS, max(<size_t> 4, most))
         with nogil:
             row = start
             while row < stop:
-                rows = min(<size_t> BLOCK_ROWS, stop - row)
+                rows = min(most, stop - row)
                 self._block(row, rows)
                 row += rows
 
@@ -331,12 +337,13 @@ cdef class GradientPass:
                 k.accumulate_f64_repro(rows, self.n, <const double *> x, self.ldx, count, b64,
                                        self.gradient, self.ldg)
             return
+        if self.dtype == 0:
+            k.accumulate_i8(rows, self.n, <const int8_t *> x, self.ldx, count, b64,
+                            self.gradient, self.ldg)
+            return
         for i in range(rows * count):
             b32[i] = <float> b64[i]
-        if self.dtype == 0:
-            k.accumulate_i8(rows, self.n, <const int8_t *> x, self.ldx, count, b32,
-                            self.gradient, self.ldg)
-        elif self.dtype == 1:
+        if self.dtype == 1:
             k.accumulate_i16(rows, self.n, <const int16_t *> x, self.ldx, count, b32,
                              self.gradient, self.ldg)
         elif self.fused:

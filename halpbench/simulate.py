@@ -220,13 +220,13 @@ def solve(
         inner = _Inner(problem, algorithm, model, w, gradient, scale, a, rounding)
         with np.errstate(over="ignore", invalid="ignore"):
             iterates = inner.run(chosen, keep_path)
-        if not np.isfinite(iterates[-1]).all():
+            loss, gradient = problem.loss_and_gradient(iterates[-1])
+        if not (math.isfinite(loss) and np.isfinite(gradient).all()):
             rows.append(_row(epoch, math.inf, np.array(math.inf), scale, 0))
             break
         w = iterates[-1]
         if keep_path:
             path.append(np.array(iterates))
-        loss, gradient = problem.loss_and_gradient(w)
         rows.append(_row(epoch, loss, gradient, scale, inner.saturated))
     return Simulation(w, pd.DataFrame(rows), path)
 

@@ -20,7 +20,7 @@ ALLOWED = {
     "solvers": {"problems", "fixedpoint", "kernels", "memory"},
     "simulate": {"problems", "fixedpoint", "kernels", "solvers"},
     "estimators": {"solvers", "kernels"},
-    "bench": {"solvers", "problems", "datasets", "kernels", "memory", "fixedpoint", "simulate"},
+    "bench": {"estimators", "solvers", "problems", "datasets", "kernels", "memory", "fixedpoint", "simulate"},
     "report": {"bench"},
     "cli": {"report", "bench", "datasets", "kernels"},
     "__main__": {"cli"},

@@ -390,6 +390,7 @@ class _Descent:
     def _recondition(self) -> None:
         """Precondition for the curvatures that the samples have here, near the solution."""
         self.reconditioned = True
+        assert self.reference is not None
         p = self.reference[:, 0]
         curvatures = p * (1 - p) / self.objective.curvature
         w = self.preconditioner.weights(self.point.v)

@@ -90,7 +90,7 @@ void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int
         }
         int exponent;
         frexp(max, &exponent);
-        unit[r] = ldexp(1.0, exponent - 28);
+        unit[r] = ldexp(1.0, (exponent < -900 ? -900 : exponent) - 28); /* never 0 */
         for (size_t i = 0; i < rows; i += 2) {
             int32_t *pair = parts + i * count + 2 * r;
             pair[0] = pair[1] = 0;

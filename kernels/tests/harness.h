@@ -46,5 +46,6 @@ void test_integers(const halp_backend *b, const halp_backend *scalar);
 void test_floats(const halp_backend *b, const halp_backend *scalar);
 void test_conversions(const halp_backend *b, const halp_backend *scalar);
 void test_rounding(const halp_backend *scalar);
+void test_encodings(void);
 
 #endif

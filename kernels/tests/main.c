@@ -62,6 +62,7 @@ static void test_named(const char *name)
 int main(int argc, char **argv)
 {
     test_choice();
+    test_encodings();
     for (int i = 1; i < argc; i++) test_named(argv[i]);
     for (const halp_backend *const *b = halp_backends; argc == 1 && *b; b++) {
         if (halp_usable(*b))

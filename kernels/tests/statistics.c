@@ -152,28 +152,8 @@ DEFINE_TEST_UPDATE(i16, int16_t, int16_t, fill_i16, 0x1p-16, SHARED_32_BITS,
 DEFINE_TEST_QUANTIZE(f64, i8, double, int8_t)
 DEFINE_TEST_QUANTIZE(f32, i16, float, int16_t)
 
-/* A step size is split into integers that give it back. */
-static void test_split(void)
-{
-    for (int i = 0; i < 100000; i++) {
-        const double c = ldexp(random_real(), 9 - (int)random_below(24));
-        const double uniform = 0.5 * (random_real() + 1.0);
-        const int max_fraction = 8 + (int)random_below(6);
-        const halp_step_i8 s = halp_split_i8(c, max_fraction, uniform);
-        const double unit = ldexp(1.0, -7 - s.fraction);
-        const double error = fabs(s.whole + s.mantissa * unit - c);
-        describe("halp_split_i8(%a, %d)", c, max_fraction);
-        CHECK(8 <= s.fraction && s.fraction <= max_fraction);
-        CHECK(-(1 << 14) <= s.mantissa && s.mantissa <= 1 << 14);
-        CHECK(fabs(c) < 255.0 ? error <= unit : abs(s.whole) == 255);
-        describe("halp_split_i16(%a)", c);
-        CHECK(fabs(halp_split_i16(c, 16, uniform) - c * 65536) <= 1.0);
-    }
-}
-
 void test_rounding(const halp_backend *scalar)
 {
-    test_split();
     const double steps[] = {0.0, 1e-5, 0.003, -0.0171, 0.11, -0.43};
     for (size_t s = 0; s < COUNT(steps); s++) {
         test_update_i8(scalar, steps[s], s);

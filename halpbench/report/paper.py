@@ -419,7 +419,7 @@ def figure_bits(records: Sequence[Record]) -> Iterator[Picture]:
     rows: list[Row] = []
     for (algorithm, rounding), by_bits in norms.items():
         bits = sorted(by_bits)
-        found = [_spread(by_bits[b]) for b in bits]
+        found = [_spread(min(v, 10 * CEILING) for v in by_bits[b]) for b in bits]
         style = "-o" if rounding == "unbiased" else ":s"
         label = f"{algorithm.upper()}, {rounding} rounding"
         _plot_spread(axes, bits, found, style, COLORS[algorithm], label)
@@ -437,15 +437,17 @@ def figure_bits(records: Sequence[Record]) -> Iterator[Picture]:
     )
     case = records[0].case
     axes.set(yscale="log", xlabel="bits of the model", xticks=sorted({r["bits"] for r in rows}))
+    axes.set_ylim(top=CEILING)
     axes.set_ylabel(f"gradient norm after {case['epochs']} epochs")
-    figure.legend(loc="outside right center")
+    figure.legend(loc="outside upper center", ncols=3)
     yield Picture(
         "bits",
         figure,
         f"Gradient norm after {case['epochs']} epochs against the bits of the model, simulated: "
         f"least squares, {case['n_samples']} x {case['n_features']}, condition number "
         f"{case['condition']:g}, symmetric range, exact data. LP-SGD and LP-SVRG have the finest "
-        "fixed scale that reaches the solution; HALP has mu, the constant of strong convexity. "
+        "fixed scale that reaches the solution; HALP has mu, the constant of strong convexity; "
+        "what leaves the top has diverged. "
         f"Medians and ranges of {len({record.case['seed'] for record in records})} seeds.",
         rows,
     )

@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-way=$1
+way=${1:-}
 out=../build/tests/$way
 strict=(-std=c11 -Wall -Wextra -Werror -I.)
 extra=() # flags of this way of testing

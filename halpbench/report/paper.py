@@ -289,11 +289,11 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
                     axes[line, column].set_xlabel(against)
                     axes[0, column].set_title(QUANTITIES[quantity])
         for line in axes:
-            line[0].set_yscale("log")
             line[1].set_yscale("log")
-            # All differences are close to the least error; the start is far above.
-            errors = [row["test_error"] for row in rows]
-            line[2].set_ylim(0.9 * min(errors), 2.2 * min(errors))
+            # What differs is close to the least value; the start is far above.
+            for column, quantity in ((0, "loss"), (2, "test_error")):
+                least = min(row[quantity] for row in rows)
+                line[column].set_ylim(0.9 * least, 2.2 * least)
         figure.legend(handles=_legend(record.series), loc="outside upper center", ncols=5)
         yield Picture(
             f"fig4-{name}-{bits}bit",

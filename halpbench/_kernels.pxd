@@ -65,17 +65,17 @@ cdef extern from "kernels.h" nogil:
                        size_t, halp_rng *, const void *) noexcept nogil
 
         void (*accumulate_f64)(size_t, size_t, const double *, size_t, size_t, const double *,
-                               double *, size_t) noexcept nogil
+                               double *, size_t, const void *) noexcept nogil
         void (*accumulate_f32)(size_t, size_t, const float *, size_t, size_t, const float *,
-                               double *, size_t) noexcept nogil
+                               double *, size_t, const void *) noexcept nogil
         void (*accumulate_f64_repro)(size_t, size_t, const double *, size_t, size_t,
-                                     const double *, double *, size_t) noexcept nogil
+                                     const double *, double *, size_t, const void *) noexcept nogil
         void (*accumulate_f32_repro)(size_t, size_t, const float *, size_t, size_t, const float *,
-                                     double *, size_t) noexcept nogil
+                                     double *, size_t, const void *) noexcept nogil
         void (*accumulate_i16)(size_t, size_t, const int16_t *, size_t, size_t, const float *,
-                               double *, size_t) noexcept nogil
+                               double *, size_t, const void *) noexcept nogil
         void (*accumulate_i8)(size_t, size_t, const int8_t *, size_t, size_t, const double *,
-                              double *, size_t) noexcept nogil
+                              double *, size_t, const void *) noexcept nogil
 
         void (*quantize_f64_i16)(size_t, const double *, double, int16_t *, halp_rng *) noexcept nogil
         void (*quantize_f64_i8)(size_t, const double *, double, int8_t *, halp_rng *) noexcept nogil

@@ -50,8 +50,8 @@ HALP_INLINE void block_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, 
     if (j < n) tail_i8(n - j, w + j, x + j, c, coarse, h + j, lanes + j);
 }
 
-static void HALP_NAME(halp_axpy_i8)(size_t n, int8_t *w, const int8_t *x, double c, halp_h h,
-                                    halp_rng *rng, const void *next)
+HALP_INLINE void HALP_NAME(halp_axpy_i8)(size_t n, int8_t *w, const int8_t *x, double c, halp_h h,
+                                         halp_rng *rng, const void *next)
 {
     halp_rng_format(rng, 16, h.exponent);
     uint64_t draw = halp_rng_draw(rng);
@@ -113,8 +113,8 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
         }                                                                                          \
         if (j < n) tail_##type(n - j, w + j, x + j, c_and_k, h + j, lanes + j);                    \
     }                                                                                              \
-    static void HALP_NAME(halp_axpy_##type)(size_t n, int16_t * w, const data *x, double c,        \
-                                            halp_h h, halp_rng *rng, const void *next)             \
+    HALP_INLINE void HALP_NAME(halp_axpy_##type)(size_t n, int16_t * w, const data *x, double c,   \
+                                                 halp_h h, halp_rng *rng, const void *next)        \
     {                                                                                              \
         halp_rng_format(rng, 32, fraction_bits);                                                   \
         uint64_t draw = halp_rng_draw(rng);                                                        \

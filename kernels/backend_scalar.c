@@ -128,8 +128,9 @@ HALP_DEFINE_GER(scalar)
 #define DEFINE_ACCUMULATE(name, data, weight)                                                      \
     static void halp_accumulate_##name##_scalar(size_t rows, size_t n, const data *x, size_t ldx,  \
                                                 size_t count, const weight *b, double *g,          \
-                                                size_t ldg)                                        \
+                                                size_t ldg, const void *next)                      \
     {                                                                                              \
+        (void)next;                                                                                \
         for (size_t r = 0; r < count; r++)                                                         \
             for (size_t j = 0; j < n; j++) {                                                       \
                 weight sum = 0;                                                                    \
@@ -146,8 +147,10 @@ DEFINE_ACCUMULATE(f32_repro, float, float)
 DEFINE_ACCUMULATE(i16, int16_t, float)
 
 static void halp_accumulate_i8_scalar(size_t rows, size_t n, const int8_t *x, size_t ldx,
-                                      size_t count, const double *b, double *g, size_t ldg)
+                                      size_t count, const double *b, double *g, size_t ldg,
+                                      const void *next)
 {
+    (void)next;
     for (size_t r = 0; r < count; r++) {
         double unit, b_r[HALP_MOST_ROWS];
         int32_t parts[HALP_MOST_ROWS];

@@ -43,6 +43,14 @@ DEFINE_GEMV_REPRO(f64, double, f64x4, 4)
 
 /* ---- accumulate ------------------------------------------------------------------------------*/
 
+/* Fetch the share of the next block that goes with the bytes `from` to `to` of this one. */
+HALP_INLINE void prefetch_share(const void *next, size_t from, size_t to)
+{
+    if (next)
+        for (size_t line = from / 64 * 64; line < to; line += 64)
+            HALP_PREFETCH_L2((const char *)next + line);
+}
+
 /* `ways` vectors of columns and `outputs` outputs at a time, over all rows of the block; then one
  * flush into g. */
 #define DEFINE_ACCUMULATE(name, data, weight, vec, v, lanes, load, muladd)                         \
@@ -76,14 +84,18 @@ DEFINE_GEMV_REPRO(f64, double, f64x4, 4)
     }                                                                                              \
     static void HALP_NAME(halp_accumulate_##name)(size_t rows, size_t n, const data *x,            \
                                                   size_t ldx, size_t count, const weight *b,       \
-                                                  double *g, size_t ldg)                           \
+                                                  double *g, size_t ldg, const void *next)         \
     {                                                                                              \
         size_t j = 0;                                                                              \
         if (count == 1)                                                                            \
-            for (; j + 8 * (lanes) <= n; j += 8 * (lanes))                                         \
+            for (; j + 8 * (lanes) <= n; j += 8 * (lanes)) {                                       \
                 tile_##name(rows, x + j, ldx, 1, b, g + j, ldg, 8, 1);                             \
-        for (; j + 4 * (lanes) <= n; j += 4 * (lanes))                                             \
+                prefetch_share(next, j *rows * sizeof *x, (j + 8 * (lanes)) * rows * sizeof *x);   \
+            }                                                                                      \
+        for (; j + 4 * (lanes) <= n; j += 4 * (lanes)) {                                           \
             columns_##name(rows, x + j, ldx, count, b, g + j, ldg, 4, 3);                          \
+            prefetch_share(next, j *rows * sizeof *x, (j + 4 * (lanes)) * rows * sizeof *x);       \
+        }                                                                                          \
         for (; j + (lanes) <= n; j += (lanes))                                                     \
             columns_##name(rows, x + j, ldx, count, b, g + j, ldg, 1, 5);                          \
         for (; j < n; j++)                                                                         \
@@ -148,7 +160,8 @@ HALP_COLD void column_tail_i8(size_t rows, size_t n, const int8_t *x, size_t ldx
 }
 
 static void HALP_NAME(halp_accumulate_i8)(size_t rows, size_t n, const int8_t *x, size_t ldx,
-                                          size_t count, const double *b, double *g, size_t ldg)
+                                          size_t count, const double *b, double *g, size_t ldg,
+                                          const void *next)
 {
     enum { outputs = 3 };
     for (size_t r = 0; r < count; r += outputs) {
@@ -164,6 +177,7 @@ static void HALP_NAME(halp_accumulate_i8)(size_t rows, size_t n, const int8_t *x
                 column_tail_i8(rows, n - j, x + j, ldx, some, unit, parts, g_r + j, ldg);
                 break;
             }
+            if (r == 0) prefetch_share(next, j * rows, (j + V_I16) * rows);
             if (some == outputs)
                 tile_i8(rows, x + j, ldx, some, unit, parts, g_r + j, ldg, outputs);
             else if (some == 2)

@@ -96,7 +96,8 @@ void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int
  * ger     the axpy of `count` rows of w that share x: c[r], h rows `ldh` entries apart.
  * accumulate  g_rj += sum_i b_ir x_ij over the `rows` rows of a block of data, `count` outputs r:
  *         the sum over the block in the precision of b, in the order of the rows, then one
- *         addition in double. For int8 the sum is one of integers: the b of an output are rounded to
+ *         addition in double. `next` (or NULL) is the block that will be read after this one: it is
+ *         fetched into the L2 cache meanwhile. For int8 the sum is one of integers: the b of an output are rounded to
  *         multiples of a power of two, 2^-28 of the largest (halp_encode_b); at most 64 rows.
  * quantize    q_j = x_j / scale rounded up with probability equal to its fraction (16 bits of it),
  *         clamped to the symmetric range. Division in double. `nearest`: half rounds up.
@@ -152,17 +153,17 @@ typedef struct halp_backend {
                    halp_h h, size_t ldh, halp_rng *rng, const void *next);
 
     void (*accumulate_f64)(size_t rows, size_t n, const double *x, size_t ldx, size_t count,
-                           const double *b, double *g, size_t ldg);
+                           const double *b, double *g, size_t ldg, const void *next);
     void (*accumulate_f32)(size_t rows, size_t n, const float *x, size_t ldx, size_t count,
-                           const float *b, double *g, size_t ldg);
+                           const float *b, double *g, size_t ldg, const void *next);
     void (*accumulate_f64_repro)(size_t rows, size_t n, const double *x, size_t ldx, size_t count,
-                                 const double *b, double *g, size_t ldg);
+                                 const double *b, double *g, size_t ldg, const void *next);
     void (*accumulate_f32_repro)(size_t rows, size_t n, const float *x, size_t ldx, size_t count,
-                                 const float *b, double *g, size_t ldg);
+                                 const float *b, double *g, size_t ldg, const void *next);
     void (*accumulate_i16)(size_t rows, size_t n, const int16_t *x, size_t ldx, size_t count,
-                           const float *b, double *g, size_t ldg);
+                           const float *b, double *g, size_t ldg, const void *next);
     void (*accumulate_i8)(size_t rows, size_t n, const int8_t *x, size_t ldx, size_t count,
-                          const double *b, double *g, size_t ldg);
+                          const double *b, double *g, size_t ldg, const void *next);
 
     void (*quantize_f64_i16)(size_t n, const double *x, double scale, int16_t *q, halp_rng *rng);
     void (*quantize_f64_i8)(size_t n, const double *x, double scale, int8_t *q, halp_rng *rng);

@@ -4,6 +4,7 @@
 
 #define VBYTES 16
 #define HALP_PREFETCH(p) __builtin_prefetch(p)
+#define HALP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 
 typedef int8x16_t vi;
 typedef float32x4_t vf;

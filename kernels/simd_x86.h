@@ -6,5 +6,6 @@
 #include <stdint.h>
 
 #define HALP_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define HALP_PREFETCH_L2(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
 
 #endif

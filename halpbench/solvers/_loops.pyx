@@ -325,6 +325,7 @@ cdef class GradientPass:
         cdef float b32[BLOCK_ROWS * MAX_OUTPUTS]
         cdef const halp_backend *k = self.kernels
         cdef const char *x = self.x + row * self.ldx * self.itemsize
+        cdef const char *next_x = x + rows * self.ldx * self.itemsize
         cdef size_t count = self.outputs, i
         self._margins(x, rows, b64)
         for i in range(rows):
@@ -332,26 +333,26 @@ cdef class GradientPass:
         if self.dtype == 3:
             if self.fused:
                 k.accumulate_f64(rows, self.n, <const double *> x, self.ldx, count, b64,
-                                 self.gradient, self.ldg)
+                                 self.gradient, self.ldg, next_x)
             else:
                 k.accumulate_f64_repro(rows, self.n, <const double *> x, self.ldx, count, b64,
-                                       self.gradient, self.ldg)
+                                       self.gradient, self.ldg, next_x)
             return
         if self.dtype == 0:
             k.accumulate_i8(rows, self.n, <const int8_t *> x, self.ldx, count, b64,
-                            self.gradient, self.ldg)
+                            self.gradient, self.ldg, next_x)
             return
         for i in range(rows * count):
             b32[i] = <float> b64[i]
         if self.dtype == 1:
             k.accumulate_i16(rows, self.n, <const int16_t *> x, self.ldx, count, b32,
-                             self.gradient, self.ldg)
+                             self.gradient, self.ldg, next_x)
         elif self.fused:
             k.accumulate_f32(rows, self.n, <const float *> x, self.ldx, count, b32,
-                             self.gradient, self.ldg)
+                             self.gradient, self.ldg, next_x)
         else:
             k.accumulate_f32_repro(rows, self.n, <const float *> x, self.ldx, count, b32,
-                                   self.gradient, self.ldg)
+                                   self.gradient, self.ldg, next_x)
 
     cdef void _margins(self, const char *x, size_t rows, double *m) noexcept nogil:
         """Margins of a block of rows, (rows, outputs)."""

@@ -146,8 +146,8 @@ DEFINE_TEST_AXPY(f64, double, DBL_EPSILON)
         double *same = guarded_copy(g, count * ldg, sizeof *g, 1);                                 \
         describe("%s accumulate_%s, n = %zu, %zu rows, %zu outputs", b->name, #op, n, rows,        \
                  count);                                                                           \
-        b->accumulate_##op(rows, n, x, ldx, count, b_ir, got, ldg);                                \
-        reference->accumulate_##op(rows, n, x, ldx, count, b_ir, same, ldg);                       \
+        b->accumulate_##op(rows, n, x, ldx, count, b_ir, got, ldg, x);                             \
+        reference->accumulate_##op(rows, n, x, ldx, count, b_ir, same, ldg, NULL);                 \
         if (exact) CHECK(memcmp(got, same, count *ldg * sizeof *got) == 0);                        \
         for (size_t r = 0; r < count; r++) {                                                       \
             for (size_t j = 0; j < n; j++) {                                                       \

@@ -36,6 +36,9 @@ LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
 PARTS = 64  # of an epoch, between which the penalty is refreshed and the scale looked after
+# An epoch has 2 N steps, but begins with no more than these: how many it takes depends on the
+# conditioning, which a large N does not make worse.
+FIRST_STEPS = 1 << 18
 # Fewer steps than this cost no more time than an epoch's overhead.
 LEAST_STEPS = 1 << 13
 # Up to here an epoch is made longer rather than slow directions endured.
@@ -150,7 +153,7 @@ class _Descent:
         self.random = np.random.default_rng(seed)
         self.rounding = kernels.Rng(seed)
         n = len(objective.X)
-        self.steps = max(2 * n, LEAST_STEPS)
+        self.steps = max(min(2 * n, FIRST_STEPS), LEAST_STEPS)
         self.preconditioner = Preconditioner(
             objective,
             self.steps / STEPS_PER_AXIS["known" if objective.kind == "squared" else "unknown"],
@@ -276,7 +279,8 @@ class _Descent:
                 return
             if cosine > ALIGNED:
                 if self.step_size >= self.most_step_size:
-                    self.steps = max(self.steps, min(2 * self.steps, MOST_STEPS))
+                    most = max(2 * len(self.objective.X), MOST_STEPS)
+                    self.steps = max(self.steps, min(2 * self.steps, most))
                 self.step_size = min(self.step_size * FASTER, self.most_step_size)
             elif cosine < -ALIGNED:
                 self.step_size /= FASTER

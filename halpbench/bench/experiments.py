@@ -588,7 +588,7 @@ def _figure_1(smoke: bool) -> Iterable[Experiment]:
 
 
 def _figure_2(smoke: bool) -> Iterable[Experiment]:
-    yield BitCentering(epochs=3 if smoke else 4)
+    yield BitCentering(epochs=2 if smoke else 4)
 
 
 MNIST = replace(

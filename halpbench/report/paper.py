@@ -254,7 +254,7 @@ def _animation(record: Record, epochs: Sequence[Row]) -> FuncAnimation:
     frames = [
         (number, step)
         for number, grid in enumerate(epochs)
-        for step in range(1, len(grid["path"]) + 1)
+        for step in range(1, len(grid["path"]) + 1, 2)
     ]
 
     def show(frame: tuple[int, int]) -> list[Any]:

@@ -293,7 +293,7 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
             # What differs is close to the least value; the start is far above.
             for column, quantity in ((0, "loss"), (2, "test_error")):
                 least = min(row[quantity] for row in rows)
-                line[column].set_ylim(0.9 * least, 2.2 * least)
+                line[column].set_ylim(0.9 * least, 3 * least)
         figure.legend(handles=_legend(record.series), loc="outside upper center", ncols=5)
         yield Picture(
             f"fig4-{name}-{bits}bit",

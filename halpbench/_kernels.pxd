@@ -36,22 +36,31 @@ cdef extern from "kernels.h" nogil:
         int64_t (*dot_i8)(size_t, const int8_t *, const int8_t *) noexcept nogil
         int64_t (*dot_i8_any)(size_t, const int8_t *, const int8_t *) noexcept nogil
 
-        void (*gemv_f64)(size_t, const double *, const double *, size_t, size_t, double *) noexcept nogil
-        void (*gemv_f32)(size_t, const float *, const float *, size_t, size_t, float *) noexcept nogil
-        void (*gemv_i16)(size_t, const int16_t *, const int16_t *, size_t, size_t, int64_t *) noexcept nogil
-        void (*gemv_i8i16)(size_t, const int8_t *, const int16_t *, size_t, size_t, int64_t *) noexcept nogil
-        void (*gemv_i8)(size_t, const int8_t *, const int8_t *, size_t, size_t, int64_t *) noexcept nogil
-        void (*gemv_f64_repro)(size_t, const double *, const double *, size_t, size_t, double *) noexcept nogil
-        void (*gemv_f32_repro)(size_t, const float *, const float *, size_t, size_t, float *) noexcept nogil
+        void (*gemv_f64)(size_t, const double *, const double *, size_t, size_t,
+                         double *) noexcept nogil
+        void (*gemv_f32)(size_t, const float *, const float *, size_t, size_t,
+                         float *) noexcept nogil
+        void (*gemv_i16)(size_t, const int16_t *, const int16_t *, size_t, size_t,
+                         int64_t *) noexcept nogil
+        void (*gemv_i8i16)(size_t, const int8_t *, const int16_t *, size_t, size_t,
+                           int64_t *) noexcept nogil
+        void (*gemv_i8)(size_t, const int8_t *, const int8_t *, size_t, size_t,
+                        int64_t *) noexcept nogil
+        void (*gemv_f64_repro)(size_t, const double *, const double *, size_t, size_t,
+                               double *) noexcept nogil
+        void (*gemv_f32_repro)(size_t, const float *, const float *, size_t, size_t,
+                               float *) noexcept nogil
 
         void (*axpy_f64)(size_t, double *, const double *, double, const double *, double,
                          const void *) noexcept nogil
-        void (*axpy_f32)(size_t, float *, const float *, float, const float *, float, const void *) noexcept nogil
+        void (*axpy_f32)(size_t, float *, const float *, float, const float *, float,
+                         const void *) noexcept nogil
         void (*axpy_i16)(size_t, int16_t *, const int16_t *, double, halp_h, halp_rng *,
                          const void *) noexcept nogil
         void (*axpy_i8i16)(size_t, int16_t *, const int8_t *, double, halp_h, halp_rng *,
                            const void *) noexcept nogil
-        void (*axpy_i8)(size_t, int8_t *, const int8_t *, double, halp_h, halp_rng *, const void *) noexcept nogil
+        void (*axpy_i8)(size_t, int8_t *, const int8_t *, double, halp_h, halp_rng *,
+                        const void *) noexcept nogil
 
         void (*ger_f64)(size_t, double *, size_t, size_t, const double *, const double *,
                         const double *, size_t, double, const void *) noexcept nogil
@@ -77,9 +86,11 @@ cdef extern from "kernels.h" nogil:
         void (*accumulate_i8)(size_t, size_t, const int8_t *, size_t, size_t, const double *,
                               double *, size_t, const void *) noexcept nogil
 
-        void (*quantize_f64_i16)(size_t, const double *, double, int16_t *, halp_rng *) noexcept nogil
+        void (*quantize_f64_i16)(size_t, const double *, double, int16_t *,
+                                 halp_rng *) noexcept nogil
         void (*quantize_f64_i8)(size_t, const double *, double, int8_t *, halp_rng *) noexcept nogil
-        void (*quantize_f32_i16)(size_t, const float *, double, int16_t *, halp_rng *) noexcept nogil
+        void (*quantize_f32_i16)(size_t, const float *, double, int16_t *,
+                                 halp_rng *) noexcept nogil
         void (*quantize_f32_i8)(size_t, const float *, double, int8_t *, halp_rng *) noexcept nogil
         void (*dequantize_i16_f64)(size_t, const int16_t *, double, double *) noexcept nogil
         void (*dequantize_i8_f64)(size_t, const int8_t *, double, double *) noexcept nogil

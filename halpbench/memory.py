@@ -32,7 +32,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     nbytes = math.prod(shape) * dtype.itemsize
     alignment = HUGE_PAGE if nbytes >= HUGE_PAGE else CACHE_LINE
     if nbytes >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        block = mmap.mmap(-1, nbytes + alignment)
+        block = mmap.mmap(-1, nbytes + alignment, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         block.madvise(mmap.MADV_HUGEPAGE)
         raw = np.frombuffer(block, np.uint8)
     else:

@@ -44,7 +44,7 @@ HALP_INLINE void block_i8(size_t n, int8_t *w, const int8_t *x, halp_step_i8 c, 
     const vi mantissa = v_set1_i16(c.mantissa);
     size_t j = 0;
     for (; j + 64 <= n; j += 64) {
-        HALP_PREFETCH(next + j);
+        HALP_PREFETCH_L2(next + j);
         group_i8(w + j, x + j, mantissa, c.fraction, coarse, h + j, lanes + j);
     }
     if (j < n) tail_i8(n - j, w + j, x + j, c, coarse, h + j, lanes + j);
@@ -108,7 +108,7 @@ HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
     {                                                                                              \
         size_t j = 0;                                                                              \
         for (; j + 32 <= n; j += 32) {                                                             \
-            HALP_PREFETCH(next + j);                                                               \
+            HALP_PREFETCH_L2(next + j);                                                            \
             group_##type(w + j, x + j, c_and_k, h + j, lanes + j);                                 \
         }                                                                                          \
         if (j < n) tail_##type(n - j, w + j, x + j, c_and_k, h + j, lanes + j);                    \
@@ -150,7 +150,7 @@ DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
         size_t j = 0;                                                                              \
         if (h)                                                                                     \
             for (; j + line <= n; j += line) {                                                     \
-                HALP_PREFETCH(next_row + j);                                                       \
+                HALP_PREFETCH_L2(next_row + j);                                                    \
                 for (size_t i = j; i < j + line; i += (lanes)) {                                   \
                     const vec moved = v##_fnma(c_v, v##_load(x + i), v##_load(w + i));             \
                     v##_store(w + i, v##_fnma(k_v, v##_load(h + i), moved));                       \
@@ -158,7 +158,7 @@ DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
             }                                                                                      \
         else                                                                                       \
             for (; j + line <= n; j += line) {                                                     \
-                HALP_PREFETCH(next_row + j);                                                       \
+                HALP_PREFETCH_L2(next_row + j);                                                    \
                 for (size_t i = j; i < j + line; i += (lanes))                                     \
                     v##_store(w + i, v##_fnma(c_v, v##_load(x + i), v##_load(w + i)));             \
             }                                                                                      \

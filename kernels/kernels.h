@@ -91,8 +91,8 @@ void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int
  *         +-128 (int8) or +-32768 (int16) units saturates too. |c| <= 255 for int8; |c| < 2^14 for
  *         int16; larger ones saturate.
  *         `rng` gives the random lanes, or halves when it rounds to nearest.
- *         `next` (or NULL) is the row of data that will be read after this one: it is prefetched, a
- *         cache line for each one worked on.
+ *         `next` (or NULL) is the row of data that will be read after this one: it is prefetched
+ *         into the L2 cache, a cache line for each one worked on.
  * ger     the axpy of `count` rows of w that share x: c[r], h rows `ldh` entries apart.
  * accumulate  g_rj += sum_i b_ir x_ij over the `rows` rows of a block of data, `count` outputs r:
  *         the sum over the block in the precision of b, in the order of the rows, then one

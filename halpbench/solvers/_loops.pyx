@@ -102,9 +102,13 @@ cdef class InnerLoop:
         self.z = <char *> _address(z)
         self.z_row_bytes = z.strides[0]
         self.ldz = z.strides[0] // z.itemsize
-        self.h = NULL if h is None else _address(h)
+        self.h = NULL
+        if h is not None:
+            self.h = _address(h)
         self.ldh = 0 if h is None else h.strides[0] // h.itemsize
-        self.reference = NULL if reference is None else <const double *> _address(reference)
+        self.reference = NULL
+        if reference is not None:
+            self.reference = <const double *> _address(reference)
         self.fixed.values = <const int16_t *> self.h
         self.fixed.exponent, self.fixed.wide = h_exponent, h_wide
         self.rng = &rng.state
@@ -121,7 +125,7 @@ cdef class InnerLoop:
         cdef int64_t count = samples.shape[0], t
         with nogil:
             for t in range(count):
-                if not self._step(samples[t], samples[t + 1] if t + 1 < count else samples[t]):
+                if not self._step(samples[t], samples[t + 2] if t + 2 < count else samples[t]):
                     break
             else:
                 t = count
@@ -244,7 +248,8 @@ cdef class InnerLoop:
 
 cdef enum:
     BLOCK_ROWS = 32  # at most: read from memory once, for margins and for the gradient
-    BLOCK_BYTES = 1 << 19  # at most, where a row is not larger: they should stay in the L2 cache
+    BLOCK_BYTES = 1 << 18  # of integers, at most: two blocks should fit the L2 cache
+    FLOAT_ROWS = 16  # floats gain more from few passes over the gradient
 
 
 cdef class GradientPass:
@@ -302,7 +307,9 @@ cdef class GradientPass:
             raise ValueError(f"at most {MAX_OUTPUTS} outputs, got {self.outputs}")
         self.ldg = gradient.strides[0] // gradient.itemsize
         self.gradient = <double *> _address(gradient)
-        self.reference = NULL if reference is None else <double *> _address(reference)
+        self.reference = NULL
+        if reference is not None:
+            self.reference = <double *> _address(reference)
         self.targets = <const double *> _address(targets)
         self.labels = <const int64_t *> _address(targets)
         self.scale_x, self.scale_w = scale_x, scale_w
@@ -312,7 +319,7 @@ cdef class GradientPass:
         """Add the rows ``start`` to ``stop`` to the loss and the gradient."""
         cdef size_t row, rows
         cdef size_t most = BLOCK_BYTES // max(<size_t> 1, self.ldx * self.itemsize)
-        most = min(<size_t> BLOCK_ROWS, max(<size_t> 4, most))
+        most = FLOAT_ROWS if self.dtype >= 2 else min(<size_t> BLOCK_ROWS, max(<size_t> 4, most))
         with nogil:
             row = start
             while row < stop:
@@ -325,8 +332,11 @@ cdef class GradientPass:
         cdef float b32[BLOCK_ROWS * MAX_OUTPUTS]
         cdef const halp_backend *k = self.kernels
         cdef const char *x = self.x + row * self.ldx * self.itemsize
-        cdef const char *next_x = x + rows * self.ldx * self.itemsize
+        # Fetching ahead was measured to slow floats down: their blocks fill the L2 cache.
+        cdef const char *next_x = NULL
         cdef size_t count = self.outputs, i
+        if self.dtype < 2:
+            next_x = x + rows * self.ldx * self.itemsize
         self._margins(x, rows, b64)
         for i in range(rows):
             self._derivative(row + i, b64 + i * count)

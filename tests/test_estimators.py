@@ -230,7 +230,7 @@ X = np.load(sys.argv[1], mmap_mode="r")
 y = X[:, 0] + X[:, 1]
 with open("/proc/self/status") as status:
     data = next(int(line.split()[1]) for line in status if line.startswith("VmData")) * 1024
-limit = data + int(1.25 * X.size)
+limit = data + int(1.25 * X.size) + (16 << 20)  # 16 MiB for blocks of rows, whatever the size of X
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 model = HALPRegressor(tol=0.03).fit(X, y)
 model.predict(X)

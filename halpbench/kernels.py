@@ -217,14 +217,24 @@ def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> 
     data, model, constant = FAMILIES[dtype]
     if op == "read":
         data = model = np.int8
-    random = np.random.default_rng(0)
-    x = memory.empty((n,), data)
-    w = memory.empty((rows, n), model)
-    h = memory.empty((rows, -(-n // 64) * 64), np.float32 if "quantize" in op else constant)
-    x[...] = random.integers(-100, 101, min(n, 1 << 16)).repeat(-(-n // (1 << 16)))[:n]
+    # Not at the same place of a page: loads that follow a store at the same address modulo 4 KiB
+    # wait for it.
+    x = _placed((n,), data, 0)
+    w = _placed((rows, n), model, 1344)
+    h = _placed((rows, -(-n // 64) * 64), np.float32 if "quantize" in op else constant, 2688)
+    x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), n)
     w[...] = 1
     h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
     return int(_kernels.time_calls(op, dtype, x, w, h, repeats))
+
+
+def _placed(shape: tuple[int, ...], dtype: DTypeLike, offset: int) -> NDArray[Any]:
+    """Return a zeroed array that starts ``offset`` bytes behind a page boundary."""
+    count = int(np.prod(shape))
+    page = 4096 // np.dtype(dtype).itemsize
+    block = memory.empty((count + 2 * page,), dtype)
+    start = (-block.ctypes.data % 4096 + offset) // block.itemsize
+    return block[start : start + count].reshape(shape)
 
 
 if "HALPBENCH_ISA" in os.environ:

@@ -1,4 +1,4 @@
-"""The command line: ``halpbench info | datasets | kernels | bench | report``."""
+"""The command line: ``halpbench info | datasets | kernels | bench | report | figures | tune``."""
 
 import argparse
 import json

@@ -287,6 +287,7 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
                 for column, quantity in enumerate(("loss", "grad_norm", "test_error")):
                     _plot(axes[line, column], series, history, quantity, against)
                     axes[line, column].set_xlabel(against)
+                    axes[line, column].locator_params(axis="x", nbins=5)
                     axes[0, column].set_title(QUANTITIES[quantity])
         for line in axes:
             line[1].set_yscale("log")
@@ -631,6 +632,7 @@ def _curves(
                 _plot(axes[line, column], series, history, quantity, against)
         for line, (_, against) in enumerate(panels):
             axes[line, column].set_xlabel(against)
+            axes[line, column].locator_params(axis="x", nbins=5)
             axes[line, column].set_yscale("log")
     for line, (quantity, _) in enumerate(panels):
         axes[line, 0].set_ylabel(QUANTITIES[quantity])

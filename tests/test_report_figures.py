@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from halpbench.report import figures
+from halpbench.report import figures, paper
 from halpbench.report.tables import Report
 
 NAMES = ("SVRG D64fM64f", "SVRG D32fM32f", "HALP D16M16", "HALP D8M16", "HALP D8M8")
@@ -75,7 +75,12 @@ def test_nothing_to_draw(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_colours_and_dashes_tell_all_apart():
-    colors = [look[0] for look in figures.LOOKS.values()]
-    assert len(set(colors)) == len(colors)
-    assert len({str(look[1:]) for look in figures.LOOKS.values()}) == len(colors)
+def test_colours_tell_algorithms_and_dashes_precisions():
+    for name, (color, dashes, _) in figures.LOOKS.items():
+        algorithm, precision = name.split()
+        assert color == paper.COLORS[algorithm.lower()]
+        assert dashes == paper.DASHES[precision]
+    # Dashes and markers suffice without colour.
+    assert len({str(look[1:]) for look in figures.LOOKS.values()}) == len(figures.LOOKS)
+    assert len({shade for shade, _ in figures.SHADES.values()}) == len(figures.BARS)
+    assert len({hatch for _, hatch in figures.SHADES.values()}) == len(figures.BARS)

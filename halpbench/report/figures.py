@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from halpbench.bench.records import write_atomic
 from halpbench.report.cells import Row
-from halpbench.report.paper import STYLE
+from halpbench.report.paper import COLORS, DASHES, STYLE
 from halpbench.report.tables import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind tell apart; dashes and markers tell the lines
-# apart without colour.
+# A contender's colour is its algorithm's, as in the paper's figures; dashes and markers tell its
+# precisions apart.
 LOOKS: dict[str, tuple[str, Any, str]] = {
-    "SVRG D64fM64f": ("#000000", "-", "o"),
-    "SVRG D32fM32f": ("#999999", (0, (4, 1.5)), "s"),
-    "HALP D16M16": ("#0072B2", (0, (5, 1, 1, 1)), "^"),
-    "HALP D8M16": ("#009E73", (0, (1, 1)), "v"),
-    "HALP D8M8": ("#D55E00", "-", "D"),
-    "LP-SVRG D16M16": ("#56B4E9", (0, (3, 1)), "x"),
-    "LP-SVRG D8M8": ("#E69F00", (0, (3, 1, 1, 1, 1, 1)), "+"),
+    "SVRG D64fM64f": (COLORS["svrg"], DASHES["D64fM64f"], "o"),
+    "SVRG D32fM32f": (COLORS["svrg"], DASHES["D32fM32f"], "s"),
+    "HALP D16M16": (COLORS["halp"], DASHES["D16M16"], "^"),
+    "HALP D8M16": (COLORS["halp"], DASHES["D8M16"], "v"),
+    "HALP D8M8": (COLORS["halp"], DASHES["D8M8"], "D"),
+    "LP-SVRG D16M16": (COLORS["lp-svrg"], DASHES["D16M16"], "x"),
+    "LP-SVRG D8M8": (COLORS["lp-svrg"], DASHES["D8M8"], "+"),
 }
-BARS = ("HALP D16M16", "HALP D8M16", "HALP D8M8")
+# Bars have no dashes: how much of the colour is left in white, and the hatching.
+SHADES = {
+    "HALP D16M16": (0.35, "////"),
+    "HALP D8M16": (0.65, "...."),
+    "HALP D8M8": (1.0, ""),
+}
+BARS = tuple(SHADES)
 
 
 def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
@@ -103,6 +109,8 @@ def _speedups(rows: Sequence[Row]) -> Figure:
 
 
 def _bars(axes: Axes, rows: Sequence[Row]) -> None:
+    from matplotlib.colors import to_rgb
+
     width = 0.8 / len(BARS)
     for index, name in enumerate(BARS):
         row = next((row for row in rows if row["contender"] == name), None)
@@ -118,12 +126,17 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
             for part in ("inner", "epoch")
         ]
         bounds = [row[f"{part}_bound_over_f32"] for part in ("inner", "epoch")]
+        strength, hatch = SHADES[name]
+        color = LOOKS[name][0]
         axes.bar(
             places,
             values,
             width * 0.92,
             yerr=list(zip(*errors, strict=True)),
-            color=LOOKS[name][0],
+            color=[1 - strength * (1 - part) for part in to_rgb(color)],
+            edgecolor=color,
+            linewidth=0.6,
+            hatch=hatch,
             label=name,
             error_kw={"elinewidth": 0.8},
         )
@@ -134,8 +147,8 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
                 xytext=(0, 2),
                 textcoords="offset points",
                 ha="center",
-                color="white",
                 fontsize=6,
+                bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "linewidth": 0},
             )
         axes.hlines(
             bounds,

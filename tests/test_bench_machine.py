@@ -75,10 +75,11 @@ def test_fingerprint_tells_builds_and_machines_apart(here, part):
 
 def test_code_digest_follows_the_measured_code_alone(tmp_path):
     write(
-        tmp_path, {"solvers/halp.py": "a", "_loops.so": "b", "bench/cases.py": "c", "cli.py": "d"}
+        tmp_path,
+        {"solvers/halp.py": "a", "_loops.so": "b", "bench/cases.py": "c", "cli/info.py": "d"},
     )
     before = machine.code_digest(tmp_path)
-    write(tmp_path, {"bench/cases.py": "other", "cli.py": "other", "report/x.py": "new"})
+    write(tmp_path, {"bench/cases.py": "other", "cli/info.py": "other", "report/x.py": "new"})
     assert machine.code_digest(tmp_path) == before
     write(tmp_path, {"_loops.so": "other"})
     assert machine.code_digest(tmp_path) != before

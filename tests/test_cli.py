@@ -11,6 +11,7 @@ import pytest
 from halpbench import cli
 from halpbench.bench import cases, machine, runner
 from halpbench.bench.records import Record, Series, Store
+from halpbench.cli import bench as bench_commands
 
 HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["report"])
 
@@ -140,7 +141,7 @@ def test_an_interruption_returns_130_and_keeps_records(bench, monkeypatch, tmp_p
 
 
 def test_time_that_runs_out_is_told(bench, monkeypatch, capsys):
-    monkeypatch.setitem(cli.LIMIT_SECONDS, "full", 0.0)
+    monkeypatch.setitem(bench_commands.LIMIT_SECONDS, "full", 0.0)
     assert bench() == 0
     assert "no time for 2 of 2 cases" in capsys.readouterr().err
 

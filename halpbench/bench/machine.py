@@ -17,6 +17,9 @@ UNKNOWN = "unknown"
 SYS = Path("/sys")
 PACKAGE = Path(__file__).resolve().parents[1]
 
+# Parts of the package that no timed loop runs.
+UNMEASURED = ("bench", "report", "cli", "deep", "__main__.py")
+
 LIBRARIES = (
     "halpbench",
     "numpy",
@@ -150,13 +153,11 @@ def caches(root: Path = SYS) -> list[dict[str, Any]]:
 
 
 def code_digest(package: Path = PACKAGE) -> str:
-    """Digest the code whose speed is measured: all of the package but `bench`, `report`, cli."""
+    """Digest the code whose speed is measured: all of the package but `UNMEASURED`."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
         parts = path.relative_to(package).parts
-        if path.suffix not in (".py", ".so", ".pyd") or parts[0] in ("bench", "report"):
-            continue
-        if parts[0] in ("cli.py", "__main__.py"):
+        if path.suffix not in (".py", ".so", ".pyd") or parts[0] in UNMEASURED:
             continue
         digest.update("/".join(parts).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

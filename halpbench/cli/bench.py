@@ -1,0 +1,134 @@
+"""``halpbench bench | report``: the main job, and its tables again."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from halpbench.bench import cases, machine, runner
+from halpbench.bench.records import Store, stores
+from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
+from halpbench.report import tables
+
+# The promise is 10 minutes and 1 minute from start to end; a case that has begun is finished, so
+# that none may begin later than this.
+LIMIT_SECONDS = {"full": 510.0, "smoke": 45.0}
+
+
+def add_commands(add: Add) -> None:
+    """See `common.Add`."""
+    command = add(
+        "bench",
+        _bench,
+        "measure kernels, epochs and convergence, and make the speedup tables",
+        "examples:\n"
+        "  halpbench bench                              everything, within 10 minutes\n"
+        "  halpbench bench --suite smoke                a glance, within a minute\n"
+        "  halpbench bench --tables epochs --repeats 9  one table, nine rounds of each case\n"
+        "  halpbench bench --fresh                      measure again what has a record\n\n"
+        "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
+        "by the same command: what has a record of this machine and build is not run again.",
+    )
+    command.add_argument("--suite", choices=cases.SUITES, default="full", help="default: full")
+    command.add_argument(
+        "--tables",
+        type=_names,
+        default=cases.TABLES,
+        metavar="NAME[,NAME]",
+        help=f"some of {', '.join(cases.TABLES)} (default: all)",
+    )
+    command.add_argument(
+        "--repeats", type=positive, metavar="N", help="rounds of each case (default: adaptive)"
+    )
+    command.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="default: results, or results/smoke for the smoke suite",
+    )
+    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
+
+    command = add(
+        "report",
+        _report,
+        "make the tables again from the raw records, and draw their figures",
+        "example:\n  halpbench report --results results",
+    )
+    command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    this_machine = machine.record()
+    warn(machine.warnings_for(this_machine))
+    fingerprint = machine.fingerprint(this_machine)
+    store = Store(options.results or RESULTS[options.suite], machine.slug(this_machine))
+    todo = cases.suite(
+        options.suite,
+        backends=this_machine["build"]["backends"],
+        cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
+        peer=_installed_peer(this_machine),
+        tables=options.tables,
+        repeats=options.repeats,
+    )
+    store.add_machine(fingerprint, this_machine)
+    left = 0
+    with progress() as show:
+
+        def on_event(event: runner.Event) -> None:
+            nonlocal left
+            left += event.what == "left"
+            show(event)
+
+        runner.run(
+            todo,
+            store,
+            fingerprint,
+            fresh=options.fresh,
+            limit_seconds=LIMIT_SECONDS[options.suite],
+            on_event=on_event,
+        )
+    wanted = {*options.tables, "summary"}
+    reports = [report for report in tables.build(store) if report.name in wanted]
+    written = tables.write(store, reports)
+    if options.json:
+        print_json([tables.as_json(report) for report in reports])
+    else:
+        tables.show(reports, console())
+    say(f"raw records: {store.raw}; tables: {store.tables} ({len(written)} files)")
+    if left:
+        say(f"no time for {left} of {len(todo)} cases; the same command measures them")
+
+
+def _installed_peer(this_machine: dict[str, Any]) -> str:
+    """Name the library that kernels are compared with, and its version; empty if absent."""
+    version = this_machine["libraries"]["numkong"]
+    return "" if version == machine.UNKNOWN else f"numkong {version}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in cases.TABLES]
+    if unknown or not names:
+        expected = ", ".join(cases.TABLES)
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected some of {expected}")
+    return names
+
+
+def _report(options: argparse.Namespace) -> None:
+    from halpbench.report import figures
+
+    found = list(stores(options.results))
+    if not found:
+        raise FileNotFoundError(
+            f"no raw records below {options.results / 'raw'}; `halpbench bench` makes them"
+        )
+    content = []
+    for store in found:
+        reports = tables.build(store)
+        tables.write(store, reports)
+        drawn = figures.draw(reports, options.results / "figures" / store.machine)
+        content += [tables.as_json(report) for report in reports]
+        if not options.json:
+            tables.show(reports, console())
+        say(f"tables: {store.tables}; figures: {', '.join(map(str, drawn)) or 'none'}")
+    if options.json:
+        print_json(content)

@@ -1,0 +1,94 @@
+"""What the commands share: where results go, what is said to whom, progress."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from halpbench.bench import runner
+from halpbench.report import tables
+from halpbench.report.cells import Table
+
+RESULTS = {"full": Path("results"), "smoke": Path("results/smoke")}
+
+# What runs a command, given its options; the exit code, None for success.
+Run = Callable[[argparse.Namespace], int | None]
+# Adds a command: its name, what runs it, a summary, and what --help says below the options.
+Add = Callable[[str, Run, str, str], argparse.ArgumentParser]
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[runner.Event], None]]:
+    """Show events on standard error: a bar on a terminal, a line for each case elsewhere."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("")
+
+    def show(event: runner.Event) -> None:
+        name = event.case.name
+        if event.what == "start":
+            bar.update(task, description=f"{name}: preparing", total=event.total)
+        elif event.what == "round":
+            bar.update(task, description=f"{name}: round {event.rounds + 1}")
+        else:
+            reason = f", {event.record.skipped}" if event.record and event.record.skipped else ""
+            bar.update(task, completed=event.index + 1, total=event.total)
+            if reason or not console.is_terminal:
+                print(
+                    f"[{event.index + 1}/{event.total}] {name}: {event.what}{reason}",
+                    file=sys.stderr,
+                )
+
+    with bar:
+        yield show
+
+
+def show(shown: Sequence[Table]) -> None:
+    """Print tables."""
+    tables.show([tables.Report("", {}, shown, {}, "")], console())
+
+
+def console() -> Console:
+    """Standard output, as wide as the tables are made for."""
+    terminal = Console()
+    return Console(width=min(terminal.width, tables.CONSOLE_WIDTH) if terminal.is_terminal else 100)
+
+
+def warn(found: Iterable[str]) -> None:
+    """Say each sentence as a warning."""
+    for sentence in found:
+        say(f"warning: {sentence}")
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, on standard error."""
+    print(f"halpbench: {text}", file=sys.stderr)
+
+
+def print_json(content: object) -> None:
+    """Print for a program."""
+    print(json.dumps(content, indent=1))
+
+
+def positive(text: str) -> int:
+    """Read a count, as 100_000 or 100,000: the type of an argument."""
+    try:
+        number = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected an integer of at least 1")
+    return number

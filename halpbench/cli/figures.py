@@ -1,0 +1,56 @@
+"""``halpbench figures``: the paper's experiments."""
+
+import argparse
+from pathlib import Path
+
+from halpbench.bench import cases, machine
+from halpbench.bench.records import Store
+from halpbench.cli.common import RESULTS, Add, print_json, progress, say
+
+
+def add_commands(add: Add) -> None:
+    """See `common.Add`."""
+    command = add(
+        "figures",
+        _figures,
+        "repeat the paper's experiments and draw its figures",
+        "examples:\n"
+        "  halpbench figures                 all of them, within 15 minutes\n"
+        "  halpbench figures fig1 fig5       some of them\n"
+        "  halpbench figures --suite smoke   all of them, small, within a minute\n\n"
+        "Raw records go to RESULTS/paper/raw, pictures to RESULTS/figures. An interrupted run is\n"
+        "continued by the same command.",
+    )
+    command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
+    command.add_argument("--suite", choices=cases.SUITES, default="full", help="default: full")
+    command.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="default: results, or results/smoke for the smoke suite",
+    )
+    command.add_argument("--fresh", action="store_true", help="run again what has a record")
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from halpbench.bench import experiments
+    from halpbench.report import paper
+
+    names = options.names or list(experiments.FIGURES)
+    todo = {name: experiments.experiments(name, options.suite) for name in names}
+    this_machine = machine.record()
+    fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
+    root = options.results or RESULTS[options.suite]
+    # Apart from the benchmark's records, whose tables know nothing of experiments.
+    store = Store(root / "paper", machine.slug(this_machine))
+    store.add_machine(fingerprint, this_machine)
+    written: dict[str, list[str]] = {}
+    for name, wanted in todo.items():
+        with progress() as show:
+            records = experiments.run(
+                wanted, store, fingerprint, fresh=options.fresh, on_event=show
+            )
+        written[name] = [str(path) for path in paper.draw(name, records, root / "figures")]
+        say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
+    if options.json:
+        print_json(written)

@@ -1,0 +1,95 @@
+"""``halpbench tune``: search a grid of constants."""
+
+import argparse
+from pathlib import Path
+
+from halpbench.bench import machine, runner
+from halpbench.bench.records import Store
+from halpbench.cli.common import RESULTS, Add, positive, print_json, progress
+
+
+def add_commands(add: Add) -> None:
+    """See `common.Add`."""
+    command = add(
+        "tune",
+        _tune,
+        "search a grid of step sizes, mu and delta for the least gradient norm",
+        "examples:\n"
+        "  halpbench tune --problem figure-1 --algorithm sgd --precision D64fM64f\n"
+        "  halpbench tune --problem digits --l2 1e-3 --algorithm halp --mu 0.1,0.3,1 --jobs 2\n"
+        "  halpbench tune --problem fashion-mnist --algorithm halp --scheduler tcp://host:8786\n\n"
+        "Records go to RESULTS/paper/raw. An interrupted search is continued by the same command.\n"
+        "Nothing is timed: the points run in parallel.",
+    )
+    command.add_argument(
+        "--problem", required=True, metavar="NAME", help="a problem, a data set, or a file"
+    )
+    command.add_argument("--l2", type=float, help="default: the problem's; 0 for a data set")
+    command.add_argument("--samples", type=positive, help="use the first ones only")
+    command.add_argument("--algorithm", default="halp", help="as in the paper (default: halp)")
+    command.add_argument("--precision", metavar="NAME", help="default: D8M8 or D64fM64f")
+    command.add_argument("--data", choices=("quantized", "exact"), default="quantized")
+    for name in ("--step-size", "--mu", "--delta"):
+        command.add_argument(name, type=_numbers, metavar="X[,X]", help="values of the grid")
+    command.add_argument("--epochs", type=positive, default=10, help="default: 10")
+    command.add_argument("--seeds", type=positive, default=1, help="default: 1")
+    command.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
+    command.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster")
+    command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
+    command.add_argument("--fresh", action="store_true", help="evaluate again what has a record")
+
+
+def _tune(options: argparse.Namespace) -> None:
+    from halpbench.bench import experiments, tune
+
+    precision = options.precision
+    if precision is None:
+        precision = "D64fM64f" if options.algorithm in ("sgd", "svrg") else "D8M8"
+    spec = tune.problem_named(options.problem, options.l2, options.samples)
+    grid = tune.default_grid(runner.Problems().load(spec)[0], options.algorithm, precision)
+    given = {"step_size": options.step_size, "mu": options.mu, "delta": options.delta}
+    for name, values in given.items():
+        if values is not None and name not in grid:
+            raise ValueError(f"{options.algorithm} does not take --{name}")
+        if values is not None:
+            grid[name] = values
+    todo = tune.points(
+        spec,
+        options.algorithm,
+        precision,
+        grid,
+        data=options.data,
+        epochs=options.epochs,
+        seeds=options.seeds,
+    )
+    this_machine = machine.record()
+    fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
+    store = Store(options.results / "paper", machine.slug(this_machine))
+    store.add_machine(fingerprint, this_machine)
+    with progress() as show:
+        winner = tune.tune(
+            todo,
+            store,
+            fingerprint,
+            jobs=options.jobs,
+            scheduler=options.scheduler,
+            fresh=options.fresh,
+            on_event=show,
+        )
+    facts = winner.facts
+    if options.json:
+        print_json(facts)
+        return
+    chosen = ", ".join(f"{name} {value:.4g}" for name, value in facts["winner"].items())
+    print(f"{spec.name}, {options.algorithm} {precision}: {chosen}")
+    print(f"gradient norm {facts['grad_norm']:.3g} after {options.epochs} epochs")
+    print(f"{len(todo)} points, {facts['diverged']} of them diverged")
+    for name in facts["at_edge"]:
+        print(f"the best {name} is at the edge of the grid; a wider one may have a better")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected numbers, as 0.1,0.3,1") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 TABLES = ("kernels", "epochs", "convergence")
 SUITES = ("full", "smoke")
@@ -72,7 +73,7 @@ class KernelCase:
     tables: tuple[str, ...] = ("kernels",)
     suite: str = "full"
 
-    kind = "kernel"
+    kind: ClassVar[str] = "kernel"
 
     @property
     def name(self) -> str:
@@ -112,7 +113,7 @@ class CallCase:
     tables: tuple[str, ...] = ("kernels",)
     suite: str = "full"
 
-    kind = "call"
+    kind: ClassVar[str] = "call"
 
     @property
     def name(self) -> str:
@@ -211,7 +212,7 @@ class EpochsCase:
     seed: int = 0
     suite: str = "full"
 
-    kind = "epochs"
+    kind: ClassVar[str] = "epochs"
 
     @property
     def name(self) -> str:

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 
 from halpbench import datasets, kernels, simulate
 from halpbench.bench import cases, clock
-from halpbench.bench.records import Record, Series, Store, identity
-from halpbench.bench.runner import Event, Problems
+from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
+from halpbench.bench.records import Record, Series, Store
+from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import ALGORITHMS, Epoch, Run
@@ -492,7 +492,7 @@ def run(
     fingerprint: str,
     *,
     fresh: bool = False,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: OnEvent = ignore,
 ) -> list[Record]:
     """Run the experiments one after another; each is on disk before its "done" event.
 
@@ -506,28 +506,17 @@ def run(
     fresh : bool
         Run also what has a record already.
     on_event : callable
-        Takes each `runner.Event`.
+        Takes each `loop.Event`.
 
     Returns
     -------
     list of Record
         One an experiment, new or found.
     """
-    finished = {} if fresh else {r.identity: r for r in store.records() if r.skipped is None}
     problems = Problems()
-    records = []
-    for index, experiment in enumerate(todo):
-        # Events are shown by their case's name, which an experiment has too.
-        case: Any = experiment
-        event = Event("start", case, index, len(todo))
-        content = asdict(experiment)
-        record = finished.get(identity(experiment.kind, content, fingerprint))
-        if record is not None:
-            on_event(replace(event, what="reused", record=record))
-            records.append(record)
-            continue
-        on_event(event)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def measured(experiment: Experiment, left_seconds: float, on_round: OnRound) -> Record:
+        started = now()
         begun = time.monotonic()
         series: list[Series] = []
         facts: dict[str, Any] = {}
@@ -537,13 +526,10 @@ def run(
         except (datasets.DatasetNotFoundError, ImportError, MemoryError) as error:
             skipped = str(error) or type(error).__name__
         facts["wall_seconds"] = round(time.monotonic() - begun, 3)
-        record = Record(
-            experiment.kind, content, fingerprint, started, tuple(series), facts, skipped
-        )
-        store.add(record)
-        records.append(record)
-        on_event(replace(event, what="skipped" if skipped else "done", record=record))
-    return records
+        content = asdict(experiment)
+        return Record(experiment.kind, content, fingerprint, started, tuple(series), facts, skipped)
+
+    return list(each(todo, store, fingerprint, measured, fresh=fresh, on_event=on_event))
 
 
 # ---- Figure 1 --------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def contenders(n_classes: int) -> dict[str, Callable[[float, float], Any]]:
         **{f"scikit-learn {solver}": scikit_learn(solver) for solver in solvers},
     }
     try:
-        from sklearnex.linear_model import (  # type: ignore[import-not-found]
+        from sklearnex.linear_model import (
             LogisticRegression as Accelerated,
         )
     except ImportError:

@@ -1,11 +1,9 @@
-"""Runs cases and keeps their records. Never prints: it reports events to whoever shows them."""
+"""Measures cases. Never prints: it reports events to whoever shows them."""
 
 import importlib
-import time
 import timeit
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +19,8 @@ from halpbench.bench.cases import (
     Problem,
     kernel_bytes,
 )
-from halpbench.bench.records import Record, Series, Store, identity
+from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
+from halpbench.bench.records import Record, Series, Store
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import Epoch, Run
 
@@ -30,35 +29,7 @@ from halpbench.solvers import Epoch, Run
 SAMPLE_NS = 2_000_000
 
 Measured = tuple[tuple[Series, ...], dict[str, Any]]
-OnRound = Callable[[int], None]
 Timer = Callable[[int], int]
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened in a run.
-
-    Attributes
-    ----------
-    what : str
-        "start" and "round" while a case is measured; then one of "done", "reused" (an earlier
-        record serves), "skipped" (see ``record.skipped``), "left" (no time; the next run
-        measures it).
-    case : Case
-    index, total : int
-        Which of how many cases, from 0.
-    rounds : int
-        Finished rounds of the case.
-    record : Record or None
-        With "done", "reused" and "skipped".
-    """
-
-    what: str
-    case: Case
-    index: int
-    total: int
-    rounds: int = 0
-    record: Record | None = None
 
 
 def run(
@@ -68,8 +39,8 @@ def run(
     *,
     fresh: bool = False,
     limit_seconds: float = float("inf"),
-    on_event: Callable[[Event], None] = lambda event: None,
-) -> None:
+    on_event: OnEvent = ignore,
+) -> list[Record]:
     """Measure the cases one after another; each is on disk before its "done" event.
 
     Parameters
@@ -84,36 +55,35 @@ def run(
     limit_seconds : float
         No case begins after this time.
     on_event : callable
-        Takes each `Event`.
+        Takes each `loop.Event`.
+
+    Returns
+    -------
+    list of Record
+        One a case, new or found; none for those that are left.
 
     Raises
     ------
     OSError
         If a record cannot be written.
     """
-    begin = time.monotonic()
-    finished = {} if fresh else {r.identity: r for r in store.records() if r.skipped is None}
     problems = Problems()
-    for index, case in enumerate(cases):
-        if isinstance(case, EpochsCase):
-            case = resolve(case)
-        event = Event("start", case, index, len(cases))
-        known = finished.get(identity(case.kind, asdict(case), fingerprint))
-        if known is not None:
-            on_event(replace(event, what="reused", record=known))
-            continue
-        left_seconds = begin + limit_seconds - time.monotonic()
-        if left_seconds <= 0:
-            on_event(replace(event, what="left"))
-            continue
-        on_event(event)
+    resolved = [resolve(case) if isinstance(case, EpochsCase) else case for case in cases]
 
-        def on_round(rounds: int, event: Event = event) -> None:
-            on_event(replace(event, what="round", rounds=rounds))
+    def measured(case: Case, left_seconds: float, on_round: OnRound) -> Record:
+        return measure(case, fingerprint, problems, left_seconds, on_round)
 
-        record = measure(case, fingerprint, problems, left_seconds, on_round)
-        store.add(record)
-        on_event(replace(event, what="skipped" if record.skipped else "done", record=record))
+    return list(
+        each(
+            resolved,
+            store,
+            fingerprint,
+            measured,
+            fresh=fresh,
+            limit_seconds=limit_seconds,
+            on_event=on_event,
+        )
+    )
 
 
 def measure(
@@ -138,7 +108,7 @@ def measure(
         Takes the number of finished rounds, before each round.
     """
     problems = problems or Problems()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = now()
     budget_seconds = min(case.budget_seconds, limit_seconds)
     series: tuple[Series, ...] = ()
     facts: dict[str, Any] = {}

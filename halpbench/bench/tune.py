@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +15,9 @@ import numpy as np
 from halpbench import datasets
 from halpbench.bench import cases
 from halpbench.bench.experiments import LOW_PRECISION, MNIST, AnyProblem, load
+from halpbench.bench.loop import Event, OnEvent, ignore, now
 from halpbench.bench.records import Record, Series, Store, identity
-from halpbench.bench.runner import Event, Problems
+from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
 from halpbench.solvers import ALGORITHMS, Run
 from halpbench.solvers.precision import PRECISIONS
@@ -189,7 +189,7 @@ def tune(
     jobs: int = 1,
     scheduler: str | None = None,
     fresh: bool = False,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: OnEvent = ignore,
 ) -> Record:
     """Evaluate the points of one grid and choose the best; each is on disk when it is done.
 
@@ -208,7 +208,7 @@ def tune(
     fresh : bool
         Evaluate also what has a record already.
     on_event : callable
-        Takes each `runner.Event`.
+        Takes each `loop.Event`.
 
     Returns
     -------
@@ -230,14 +230,14 @@ def tune(
             missing.append(point)
             continue
         scores[point] = _score(record.series[0].facts["grad_norms"])
-        on_event(_event("reused", point, len(scores) - 1, len(todo), record))
+        on_event(Event("reused", point, len(scores) - 1, len(todo), record=record))
     for point, norms in _in_parallel(missing, jobs, scheduler):
         name = f"{point.algorithm.upper()} {point.precision}"
         series = Series(name, {}, {"grad_norms": norms})
-        record = Record(point.kind, asdict(point), fingerprint, _now(), (series,))
+        record = Record(point.kind, asdict(point), fingerprint, now(), (series,))
         store.add(record)
         scores[point] = _score(norms)
-        on_event(_event("done", point, len(scores) - 1, len(todo), record))
+        on_event(Event("done", point, len(scores) - 1, len(todo), record=record))
     # In the order of the grid, so that a tie is broken the same way however the points came in.
     best = min(todo, key=lambda point: scores[point])
     case = {
@@ -250,7 +250,7 @@ def tune(
         "diverged": sum(math.isinf(score) for score in scores.values()),
         "at_edge": _at_edge(best, todo),
     }
-    winner = Record("tune-winner", case, fingerprint, _now(), (), facts)
+    winner = Record("tune-winner", case, fingerprint, now(), (), facts)
     store.add(winner)
     return winner
 
@@ -300,13 +300,3 @@ def _at_edge(best: Point, todo: Sequence[Point]) -> list[str]:
         if len(tried) > 1 and value in (tried[0], tried[-1]):
             edges.append(name)
     return edges
-
-
-def _event(what: str, point: Point, index: int, total: int, record: Record) -> Event:
-    # Events are shown by their case's name, which a point has too.
-    case: Any = point
-    return Event(what, case, index, total, record=record)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from halpbench.bench import cases, machine, runner
+from halpbench.bench import cases, loop, machine, runner
 from halpbench.bench.records import Store, stores
 from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
 from halpbench.report import tables
@@ -73,7 +73,7 @@ def _bench(options: argparse.Namespace) -> None:
     left = 0
     with progress() as show:
 
-        def on_event(event: runner.Event) -> None:
+        def on_event(event: loop.Event) -> None:
             nonlocal left
             left += event.what == "left"
             show(event)

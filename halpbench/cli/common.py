@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from halpbench.bench import runner
+from halpbench.bench import loop
 from halpbench.report import tables
 from halpbench.report.cells import Table
 
@@ -23,7 +23,7 @@ Add = Callable[[str, Run, str, str], argparse.ArgumentParser]
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[runner.Event], None]]:
+def progress() -> Iterator[Callable[[loop.Event], None]]:
     """Show events on standard error: a bar on a terminal, a line for each case elsewhere."""
     console = Console(stderr=True)
     bar = Progress(
@@ -37,7 +37,7 @@ def progress() -> Iterator[Callable[[runner.Event], None]]:
     )
     task = bar.add_task("")
 
-    def show(event: runner.Event) -> None:
+    def show(event: loop.Event) -> None:
         name = event.case.name
         if event.what == "start":
             bar.update(task, description=f"{name}: preparing", total=event.total)

@@ -101,7 +101,7 @@ def test_bench_writes_records_and_tables(bench, tmp_path, capsys):
     assert "4.00" in output.out
     assert "[2/2] dot, 20 elements, avx2: done" in output.err
     (folder,) = (tmp_path / "raw").iterdir()
-    assert sorted(os.listdir(folder)) == ["kernel.jsonl", "machine.json"]
+    assert sorted(os.listdir(folder)) == [".lock", "kernel.jsonl", "machine.json"]
     assert "kernels.md" in os.listdir(tmp_path / "tables" / folder.name)
 
 
@@ -138,6 +138,17 @@ def test_an_interruption_returns_130_and_keeps_records(bench, monkeypatch, tmp_p
     monkeypatch.setattr(runner, "measure", measure)
     assert bench() == 0
     assert capsys.readouterr().err.count(": reused") == 1
+
+
+@pytest.mark.parametrize("command", ["bench", "figures", "tune --problem figure-1"])
+def test_a_second_run_on_the_same_results_is_refused(command, tmp_path, capsys):
+    root = tmp_path if command == "bench" else tmp_path / "paper"
+    with Store(root, machine.slug(machine.record())).locked():
+        assert cli.main([*command.split(), "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"error: another run is writing to {root / 'raw'}" in error
+    assert "choose another results folder" in error
+    assert not list(root.rglob("*.json*"))
 
 
 def test_time_that_runs_out_is_told(bench, monkeypatch, capsys):

@@ -1,10 +1,14 @@
 """Raw results: what a record holds, and JSON Lines files that survive an interruption."""
 
+import fcntl
+import io
 import json
 import os
+import platform
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,10 @@ SCHEMA = 1
 
 class RecordError(ValueError):
     """A line that is not a record of this schema; the message says what is wrong with it."""
+
+
+class LockedError(OSError):
+    """Another run is writing to the same results."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def identity(kind: str, case: Mapping[str, Any], fingerprint: str) -> str:
     return json.dumps([kind, case, fingerprint], sort_keys=True, separators=(",", ":"))
 
 
-def parse(line: str) -> Record:
+def parse(line: str | bytes) -> Record:
     """Read a record back from one line of JSON.
 
     Raises
@@ -91,14 +99,7 @@ def parse(line: str) -> Record:
     RecordError
         If the line is not JSON, or not a record of this schema.
     """
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise RecordError(f"got a JSON {type(data).__name__}; expected an object")
-    if type(data.get("schema")) is not int or data["schema"] != SCHEMA:
-        raise RecordError(f"got schema {data.get('schema')!r}; expected {SCHEMA}")
+    data = _load(line)
     for name in ("kind", "fingerprint", "started"):
         _expect(data, name, str)
     for name in ("case", "facts"):
@@ -115,6 +116,39 @@ def parse(line: str) -> Record:
         facts=data["facts"],
         skipped=data.get("skipped"),
     )
+
+
+def _load(text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object of this schema, as strictly as it is written.
+
+    NaN, a number beyond 64 bits, a key twice, half a surrogate pair, endless nesting: Python's
+    reader takes them all, and whoever computes with the record trips over them later.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_distinct, parse_int=_int64)
+        json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise RecordError(f"got a JSON {type(data).__name__}; expected an object")
+    if type(data.get("schema")) is not int or data["schema"] != SCHEMA:
+        raise RecordError(f"got schema {data.get('schema')!r}; expected {SCHEMA}")
+    return data
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+    return found
+
+
+def _int64(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"an integer of {len(text)} digits; expected at most 64 bits")
+    return value
 
 
 def _parse_series(item: object) -> Series:
@@ -151,14 +185,18 @@ def read(path: Path) -> list[Record]:
     """Read the records of a JSON Lines file, oldest first; a file that is absent holds none.
 
     A line that is not a record, such as one cut short by a crash, is named in a warning and left
-    where it is.
+    where it is; so is a file that cannot be read.
     """
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        warnings.warn(f"{path} skipped: {error.strerror}", stacklevel=2)
         return []
     records = []
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    # Not splitlines: it also splits at separators that JSON allows inside strings.
-    for number, line in enumerate(text.split("\n"), start=1):
+    # Not splitlines: it also splits at carriage returns.
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -174,19 +212,27 @@ def append(path: Path, record: Record) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the file cannot be written; it is as long as before then.
     """
     line = record.to_json().encode() + b"\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab+") as file:
-        # A damaged last line has no end: begin a new one, lest the record be lost with it.
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                line = b"\n" + line
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Unbuffered, lest closing the file write again what has failed.
+        with open(path, "ab+", buffering=0) as file:
+            size = file.tell()
+            # A line cut short has no end: begin a new one, lest the record be lost with it.
+            if size > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
+            try:
+                while line:
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -197,19 +243,42 @@ def write_atomic(path: Path, text: str) -> None:
     OSError
         If the file cannot be written; nothing has changed then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files that only their owner can read; results are for everybody.
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+
+
+def _take(file: io.FileIO) -> str:
+    """Lock a file and write there who did; return who has, if it is locked already."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; results are for everybody.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        return file.readall().decode(errors="replace").strip() or "which has just begun"
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}\n".encode())
+    return ""
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Have errors of the system say what could not be written: a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -245,19 +314,58 @@ class Store:
         """Append a record to the file of its kind."""
         append(self.raw / f"{record.kind}.jsonl", record)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs from writing here meanwhile.
+
+        The system lifts the lock when the process ends, however it ends; the file stays.
+
+        Raises
+        ------
+        LockedError
+            If another run holds the lock.
+        OSError
+            If the directory cannot be written.
+        """
+        path = self.raw / ".lock"
+        with ExitStack() as stack:
+            with _naming(path):
+                self.raw.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(path, "ab+", buffering=0))
+                holder = _take(file)
+            if holder:
+                raise LockedError(
+                    f"another run is writing to {self.raw} ({holder}); wait for it to end, or "
+                    "choose another results folder"
+                )
+            # What a killed run had begun to write.
+            for leftover in self.raw.glob(".machine.json.*"):
+                leftover.unlink()
+            yield
+
     def machines(self) -> dict[str, dict[str, Any]]:
-        """Read the machine records by fingerprint; none if ``machine.json`` is not readable."""
-        path = self.raw / "machine.json"
+        """Read the machine records by fingerprint.
+
+        What is not a machine record is named in a warning and left out, be it an entry or all of
+        ``machine.json``.
+        """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["schema"] != SCHEMA:
-                raise RecordError(f"got schema {data['schema']!r}; expected {SCHEMA}")
-            return dict(data["machines"])
-        except FileNotFoundError:
+            content = self._machine_file()
+        except (OSError, RecordError) as error:
+            warnings.warn(f"machine records skipped: {error}", stacklevel=2)
             return {}
-        except (ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"{path} skipped: {error!r}", stacklevel=2)
-            return {}
+        found = {}
+        for fingerprint, machine in content.items():
+            if isinstance(machine, dict):
+                found[fingerprint] = machine
+            else:
+                got = type(machine).__name__
+                warnings.warn(
+                    f"{self.raw / 'machine.json'}, machine {fingerprint!r} skipped: "
+                    f"got {got}; expected an object",
+                    stacklevel=2,
+                )
+        return found
 
     def add_machine(self, fingerprint: str, record: Mapping[str, Any]) -> None:
         """Keep the machine record that belongs to a fingerprint.
@@ -266,14 +374,28 @@ class Store:
         ------
         RecordError
             If there is a ``machine.json`` that cannot be read: it is not overwritten.
+        OSError
+            If it cannot be written.
         """
         path = self.raw / "machine.json"
-        machines = self.machines()
-        if path.exists() and not machines:
-            raise RecordError(f"{path} is not a machine file of schema {SCHEMA}; move it away")
-        machines[fingerprint] = dict(record)
-        content = {"schema": SCHEMA, "machines": machines}
+        try:
+            with _naming(path):
+                machines = self._machine_file()
+        except RecordError as error:
+            raise RecordError(f"{error}; move it away") from None
+        content = {"schema": SCHEMA, "machines": machines | {fingerprint: dict(record)}}
         write_atomic(path, json.dumps(finite(content), indent=1) + "\n")
+
+    def _machine_file(self) -> dict[str, Any]:
+        """Read ``machine.json``, its entries as they are; empty if there is none."""
+        path = self.raw / "machine.json"
+        try:
+            machines: dict[str, Any] = _expect(_load(path.read_bytes()), "machines", dict)
+        except FileNotFoundError:
+            return {}
+        except RecordError as error:
+            raise RecordError(f"{path} is not a machine file: {error}") from None
+        return machines
 
 
 def stores(root: Path) -> Iterator[Store]:

@@ -69,9 +69,9 @@ def _bench(options: argparse.Namespace) -> None:
         tables=options.tables,
         repeats=options.repeats,
     )
-    store.add_machine(fingerprint, this_machine)
     left = 0
-    with progress() as show:
+    with store.locked(), progress() as show:
+        store.add_machine(fingerprint, this_machine)
 
         def on_event(event: loop.Event) -> None:
             nonlocal left

@@ -43,14 +43,15 @@ def _figures(options: argparse.Namespace) -> None:
     root = options.results or RESULTS[options.suite]
     # Apart from the benchmark's records, whose tables know nothing of experiments.
     store = Store(root / "paper", machine.slug(this_machine))
-    store.add_machine(fingerprint, this_machine)
     written: dict[str, list[str]] = {}
-    for name, wanted in todo.items():
-        with progress() as show:
-            records = experiments.run(
-                wanted, store, fingerprint, fresh=options.fresh, on_event=show
-            )
-        written[name] = [str(path) for path in paper.draw(name, records, root / "figures")]
-        say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
+    with store.locked():
+        store.add_machine(fingerprint, this_machine)
+        for name, wanted in todo.items():
+            with progress() as show:
+                records = experiments.run(
+                    wanted, store, fingerprint, fresh=options.fresh, on_event=show
+                )
+            written[name] = [str(path) for path in paper.draw(name, records, root / "figures")]
+            say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
     if options.json:
         print_json(written)

@@ -65,8 +65,8 @@ def _tune(options: argparse.Namespace) -> None:
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
     store = Store(options.results / "paper", machine.slug(this_machine))
-    store.add_machine(fingerprint, this_machine)
-    with progress() as show:
+    with store.locked(), progress() as show:
+        store.add_machine(fingerprint, this_machine)
         winner = tune.tune(
             todo,
             store,

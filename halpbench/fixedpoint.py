@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bit_centering_scale", "largest_integer", "split_high_low"]
+__all__ = ["bit_centering_scale", "check_bits", "largest_integer", "split_high_low"]
+
+# Two bits are the fewest that have a positive integer; 24 are what a float32 has.
+BITS = (2, 24)
+
+
+def check_bits(bits: int) -> None:
+    """Raise TypeError unless `bits` is an integer, ValueError unless it is from 2 to 24."""
+    if isinstance(bits, bool) or not isinstance(bits, int | np.integer):
+        raise TypeError(f"bits must be an integer, got {bits!r}")
+    if not BITS[0] <= bits <= BITS[1]:
+        raise ValueError(f"bits must be from {BITS[0]} to {BITS[1]}, got {bits}")
 
 
 def largest_integer(bits: int) -> int:

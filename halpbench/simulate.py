@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from halpbench.fixedpoint import bit_centering_scale, largest_integer
+from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
 from halpbench.problems import LeastSquares, SoftmaxRegression
 
 __all__ = ["ALGORITHMS", "FixedPoint", "Simulation", "solve"]
@@ -25,8 +25,6 @@ Problem = LeastSquares | SoftmaxRegression
 FloatArray = NDArray[np.float64]
 
 ALGORITHMS = ("sgd", "lp-sgd", "svrg", "lp-svrg", "halp")
-# Two bits are the fewest that have a positive integer; 24 are what a float32 has.
-BITS = (2, 24)
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,7 @@ class FixedPoint:
     saturate: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int | np.integer):
-            raise TypeError(f"bits must be an integer, got {self.bits!r}")
-        if not BITS[0] <= self.bits <= BITS[1]:
-            raise ValueError(f"bits must be from {BITS[0]} to {BITS[1]}, got {self.bits}")
+        check_bits(self.bits)
         _one_of("integer_range", self.integer_range, ("symmetric", "full"))
         _one_of("rounding", self.rounding, ("unbiased", "biased"))
 

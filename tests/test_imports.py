@@ -20,6 +20,7 @@ ALLOWED = {
     "solvers": {"problems", "fixedpoint", "kernels", "memory"},
     "simulate": {"problems", "fixedpoint", "kernels", "solvers"},
     "estimators": {"solvers", "kernels"},
+    "deep": {"fixedpoint"},
     "bench": {
         "estimators",
         "solvers",
@@ -94,11 +95,16 @@ def test_matplotlib_is_imported_for_figures_alone_and_late(path):
         assert "matplotlib" not in names
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_torch_is_imported_for_deep_learning_alone(path):
+    assert part(path) == "deep" or "torch" not in {name.split(".")[0] for name in imported(path)}
+
+
 def test_importing_the_package_is_quiet_and_light():
     """No output, no thread pool limits, none of the benchmark's or the report's libraries."""
     code = (
-        "import sys, halpbench; "
-        "print([m for m in ('matplotlib', 'rich', 'psutil', 'archspec') if m in sys.modules])"
+        "import sys, halpbench; heavy = ('matplotlib', 'rich', 'psutil', 'archspec', 'torch'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

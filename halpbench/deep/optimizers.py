@@ -1,0 +1,710 @@
+"""SVRG, LP-SGD, LP-SVRG and HALP (De Sa et al. 2018) as PyTorch optimizers.
+
+All four take ``step(closure)``, where the closure computes the loss of a minibatch and calls
+``backward()`` on it. Those with variance reduction call it twice a step, at the centre w~ and at
+the current parameters w, and are given the gradient of the whole training set at the centre by
+`full_gradient` every `epoch_length` steps::
+
+    for batch in batches:
+        if optimizer.needs_full_gradient:
+            optimizer.full_gradient(closure, data_loader)
+        optimizer.step(lambda: closure(batch))
+
+The arithmetic of gradients is that of the parameters, float32 or float64; what is low in precision
+is simulated: parameters that are integers of few bits times a scale, one scale a tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from halpbench.deep.rounding import ROUNDINGS, round_, saturated
+from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
+
+__all__ = ["HALP", "LPSGD", "LPSVRG", "SVRG"]
+
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+Group = dict[str, Any]
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
+
+class _StochasticGradient(torch.optim.Optimizer):
+    """A step along the gradient that `_backward` leaves in ``.grad``; subclasses say how."""
+
+    def __init__(self, params: Parameters, **defaults: Any) -> None:
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters, with settings of their own where they differ from the constructor's.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``params`` and any of the settings.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is neither float32 nor float64.
+        ValueError
+            For a setting out of range.
+        """
+        super().add_param_group(param_group)
+        try:
+            self._check(self.param_groups[-1])
+        except BaseException:
+            self.param_groups.pop()
+            raise
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Take one step.
+
+        Parameters
+        ----------
+        closure : callable
+            Computes the loss of a minibatch at the parameters as they are, calls ``backward()``
+            and returns the loss. Gradients are cleared before.
+
+        Returns
+        -------
+        Tensor
+            What the closure returned: the loss before the step. The parameters' ``.grad`` is the
+            direction of the step, without weight decay and momentum.
+
+        Raises
+        ------
+        TypeError
+            Without a closure.
+        FloatingPointError
+            If the gradient is infinite or not a number.
+        RuntimeError
+            If the closure leaves no gradients, or sparse ones; with variance reduction also if a
+            full gradient is due.
+
+        After an error, one of the closure's own included, the parameters are what they were.
+        """
+        if closure is None:
+            raise TypeError("step() needs a closure that computes the loss and its gradient")
+        with torch.no_grad(), self._unchanged_if_it_fails():
+            loss = self._backward(closure)
+            moving = [
+                (group, [p for p in group["params"] if p.grad is not None])
+                for group in self.param_groups
+            ]
+            _check_finite([p.grad for _, params in moving for p in params if p.grad is not None])
+            for group, params in moving:
+                if params:
+                    self._move(group, params, self._direction(group, params))
+        return loss
+
+    @property
+    def needs_full_gradient(self) -> bool:
+        """Whether `full_gradient` is due before the next step."""
+        return False
+
+    def _check(self, group: Group) -> None:
+        """Raise if a group of parameters has unusable ones or settings out of range."""
+        for p in group["params"]:
+            if p.dtype not in (torch.float32, torch.float64):
+                raise TypeError(f"parameters must be float32 or float64, got {p.dtype}")
+        for name in ("lr", "momentum", "weight_decay"):
+            if not 0 <= group[name] < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, got {group[name]}")
+
+    def _unchanged_if_it_fails(self) -> AbstractContextManager[None]:
+        """Prepare the parameters for their first use, and undo that if what follows fails."""
+        return nullcontext()
+
+    def _trained(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+
+    def _backward(self, closure: Callable[[], Any]) -> Any:
+        """Leave the gradient of the closure's loss in ``.grad`` of the parameters; return the loss.
+
+        That of parameters which the loss does not depend on is None.
+        """
+        params = self._trained()
+        for p in params:
+            p.grad = None
+        with torch.enable_grad():
+            loss = closure()
+        gradients = [p.grad for p in params if p.grad is not None]
+        if not gradients:
+            raise RuntimeError("the closure left no gradient: it must call loss.backward()")
+        if any(g.layout != torch.strided for g in gradients):
+            raise RuntimeError("sparse gradients are not supported")
+        return loss
+
+    def _direction(self, group: Group, params: list[Tensor]) -> Tensors:
+        """Return the gradients with weight decay and momentum."""
+        direction: Tensors = [p.grad for p in params if p.grad is not None]
+        if group["weight_decay"]:
+            direction = torch._foreach_add(direction, params, alpha=group["weight_decay"])
+        if group["momentum"]:
+            for p in params:
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            buffers = self._states(params, "momentum_buffer")
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, direction)
+            direction = buffers
+        return direction
+
+    def _move(self, group: Group, params: list[Tensor], direction: Tensors) -> None:
+        torch._foreach_add_(params, direction, alpha=-float(group["lr"]))
+
+    def _states(self, params: list[Tensor], name: str) -> list[Any]:
+        return [self.state[p][name] for p in params]
+
+
+class _VarianceReduced(_StochasticGradient):
+    """The gradient of a minibatch, less that at the centre, plus the full gradient there."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        *,
+        epoch_length: int,
+        buffers: Iterable[Tensor] = (),
+        **defaults: Any,
+    ) -> None:
+        if isinstance(epoch_length, bool) or not isinstance(epoch_length, int):
+            raise TypeError(f"epoch_length must be an integer, got {epoch_length!r}")
+        if epoch_length < 1:
+            raise ValueError(f"epoch_length must be positive, got {epoch_length}")
+        self.epoch_length = epoch_length
+        self._buffers = list(buffers)
+        super().__init__(params, **defaults)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters; a full gradient is due then."""
+        super().add_param_group(param_group)
+        self._steps_left = 0
+
+    @property
+    def needs_full_gradient(self) -> bool:
+        """Whether `full_gradient` is due before the next step."""
+        return self._steps_left == 0
+
+    def full_gradient(
+        self,
+        closure: Callable[[Any], Tensor],
+        data_loader: Iterable[Any],
+        batch_size: Callable[[Any], int] | None = None,
+    ) -> float:
+        """Make the current parameters the centre, and compute the gradient of all data there.
+
+        It begins an epoch of `epoch_length` steps. It may be called before the last one has ended.
+
+        Parameters
+        ----------
+        closure : callable
+            Computes the mean loss of the batch that it is given, calls ``backward()`` and returns
+            the loss. Gradients are cleared before.
+        data_loader : iterable of batches
+            One pass over the training data, such as a ``DataLoader``.
+        batch_size : callable, optional
+            The number of samples of a batch, its weight in the mean over all; by default the
+            length of the first tensor in the batch.
+
+        Returns
+        -------
+        float
+            The mean loss of all data at the centre.
+
+        Raises
+        ------
+        ValueError
+            If the loader is empty, or yields another number of batches than its length.
+        FloatingPointError
+            If the gradient is infinite or not a number.
+        RuntimeError
+            If the closure leaves no gradients, or sparse ones.
+
+        After an error the parameters and the epoch are what they were.
+        """
+        count = batch_size or _leading_length
+        params = self._trained()
+        sums: dict[Tensor, Tensor] = {}
+        batches = samples = 0
+        loss_sum = 0.0
+        with torch.no_grad(), self._unchanged_if_it_fails(), _restored(self._buffers):
+            for batch in data_loader:
+                loss = super()._backward(partial(closure, batch))
+                n = count(batch)
+                for p in params:
+                    if p.grad is not None:
+                        sums[p] = sums[p].add_(p.grad, alpha=n) if p in sums else p.grad.mul_(n)
+                batches, samples, loss_sum = batches + 1, samples + n, loss_sum + n * float(loss)
+            _check_length(data_loader, batches)
+            gradient = list(sums.values())
+            torch._foreach_div_(gradient, samples)
+            _check_finite(gradient)
+            for p in params:
+                p.grad = None
+                self.state[p].pop("full_gradient", None)
+            for p, g in sums.items():
+                self.state[p].update(center=p.clone(), full_gradient=g)
+            self._begin_epoch()
+        return loss_sum / samples
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on, but for the parameters."""
+        return super().state_dict() | {"steps_left": self._steps_left}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state, bit for bit if the model is restored too."""
+        steps_left = int(state_dict["steps_left"])
+        super().load_state_dict(state_dict)
+        self._steps_left = steps_left
+
+    def _begin_epoch(self) -> None:
+        self._steps_left = self.epoch_length
+
+    def _centered(self, group: Group) -> list[Tensor]:
+        """Return the parameters that the full gradient is known of."""
+        return [p for p in group["params"] if "full_gradient" in self.state[p]]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Take one step; see the base class for the closure, the result and the errors."""
+        loss = super().step(closure)
+        self._steps_left -= 1
+        return loss
+
+    def _backward(self, closure: Callable[[], Any]) -> Any:
+        """Leave in ``.grad``: gradient(w) - gradient(w~) + full gradient(w~)."""
+        if self.needs_full_gradient:
+            raise RuntimeError("call full_gradient() first: an epoch has ended, or none has begun")
+        params = [p for group in self.param_groups for p in self._centered(group)]
+        current = [p.clone() for p in params]
+        try:
+            torch._foreach_copy_(params, self._states(params, "center"))
+            # The same random numbers again below: the same dropout masks at both points.
+            with _random_state_restored(params), _restored(self._buffers):
+                super()._backward(closure)
+            at_center = [_gradient(p) for p in params]
+        finally:
+            torch._foreach_copy_(params, current)
+        loss = super()._backward(closure)
+        here = [_gradient(p) for p in params]
+        if sum(p.grad is not None for p in self._trained()) > len(params):
+            raise RuntimeError(
+                "a parameter has a gradient that had none in the full pass: "
+                "call full_gradient() after unfreezing parameters"
+            )
+        torch._foreach_sub_(here, at_center)
+        torch._foreach_add_(here, self._states(params, "full_gradient"))
+        return loss
+
+
+class _Rounded(_StochasticGradient):
+    """Parameters that are integers of few bits times a scale, from an origin or from zero."""
+
+    def __init__(
+        self, params: Parameters, *, generator: torch.Generator | None, **defaults: Any
+    ) -> None:
+        super().__init__(params, **defaults)
+        if generator is None:
+            # On the device of the parameters, and governed by torch.manual_seed.
+            generator = torch.Generator(self.param_groups[0]["params"][0].device)
+            generator.manual_seed(int(torch.randint(2**63 - 1, ())))
+        self.generator = generator
+
+    @property
+    def saturated(self) -> int:
+        """How many parameters stand at either end of their range."""
+        return sum(
+            saturated(self._units(params), group["bits"])
+            for group in self.param_groups
+            if (params := self._scaled(group))
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on, but for the parameters."""
+        return super().state_dict() | {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state, bit for bit if the model is restored too."""
+        generator = state_dict["generator"].cpu()
+        super().load_state_dict(state_dict)
+        self.generator.set_state(generator)
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        check_bits(group["bits"])
+        if group["rounding"] not in ROUNDINGS:
+            expected = " or ".join(ROUNDINGS)
+            raise ValueError(f"rounding must be {expected}, got {group['rounding']!r}")
+
+    def _scaled(self, group: Group) -> list[Tensor]:
+        return [p for p in group["params"] if "scale" in self.state[p]]
+
+    def _units(self, params: list[Tensor]) -> list[Tensor]:
+        """Return the integers of the parameters."""
+        raise NotImplementedError
+
+    def _origins(self, params: list[Tensor]) -> list[Tensor] | None:
+        """Return what the integers are counted from."""
+        return None
+
+    def _uniforms(self, count: int) -> Tensor:
+        """Return random numbers in [0, 1), those of all elements of a group in its order."""
+        generator = self.generator
+        return torch.rand(count, generator=generator, device=generator.device)
+
+    def _move(self, group: Group, params: list[Tensor], direction: Tensors) -> None:
+        units = self._units(params)
+        scales = self._states(params, "scale")
+        lr = float(group["lr"])
+        # The scale is zero where the full gradient is: such a parameter rests for the epoch.
+        steps = torch._foreach_mul(direction, [-lr / s if s else 0.0 for s in scales])
+        torch._foreach_add_(units, steps)
+        stochastic = group["rounding"] == "stochastic"
+        uniforms = self._uniforms(sum(p.numel() for p in params)) if stochastic else None
+        round_(units, group["bits"], uniforms)
+        values = torch._foreach_mul(units, scales)
+        if (origins := self._origins(params)) is not None:
+            torch._foreach_add_(values, origins)
+        torch._foreach_copy_(params, values)
+
+
+class _FixedGrid(_Rounded):
+    """The scale is fixed before the first step, and the origin is zero."""
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        if group["delta"] is not None and not 0 < group["delta"] < math.inf:
+            raise ValueError(f"delta must be finite and positive, got {group['delta']}")
+
+    @contextmanager
+    def _unchanged_if_it_fails(self) -> Iterator[None]:
+        """Round parameters that are not on a grid yet, to nearest: the same for every seed."""
+        new = [p for p in self._trained() if "scale" not in self.state[p]]
+        before = [p.clone() for p in new]
+        for group in self.param_groups:
+            params = [
+                p for p in group["params"] if p.requires_grad and "scale" not in self.state[p]
+            ]
+            for p in params:
+                self.state[p]["scale"] = _fixed_scale(p, group["delta"], group["bits"])
+            if params:
+                units = self._units(params)
+                round_(units, group["bits"], None)
+                scales = self._states(params, "scale")
+                torch._foreach_copy_(params, torch._foreach_mul(units, scales))
+        try:
+            yield
+        except BaseException:
+            for p, value in zip(new, before, strict=True):
+                p.copy_(value)
+                del self.state[p]["scale"]
+            raise
+
+    def _units(self, params: list[Tensor]) -> list[Tensor]:
+        units = list(torch._foreach_div(params, self._states(params, "scale")))
+        torch._foreach_round_(units)
+        return units
+
+
+class SVRG(_VarianceReduced):
+    """Stochastic variance-reduced gradient, in full precision.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, named parameters, or dicts of parameter groups; float32 or float64.
+    lr : float
+        The step size.
+    epoch_length : int
+        Steps from one full gradient to the next, T.
+    momentum : float
+        0 for none; as in ``torch.optim.SGD``, without dampening.
+    weight_decay : float
+        The gradient of ``weight_decay / 2 * ||w||^2`` is added to that of the loss, exactly.
+    buffers : iterable of Tensor
+        Tensors that the forward pass changes, such as the running statistics of batch norm:
+        ``model.buffers()``. The evaluations at the centre leave them as they were, so that only the
+        one at the current parameters counts, as in ordinary training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parameters or settings out of range.
+
+    Notes
+    -----
+    Algorithm 1 of De Sa et al. 2018, option I. Both evaluations of a step draw the same random
+    numbers from torch's generators, so that dropout masks agree. Hidden states that the closure
+    itself carries from call to call would not.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float,
+        *,
+        epoch_length: int,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        buffers: Iterable[Tensor] = (),
+    ) -> None:
+        super().__init__(
+            params,
+            epoch_length=epoch_length,
+            buffers=buffers,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+
+
+class LPSGD(_FixedGrid):
+    """Stochastic gradient descent on parameters of few bits.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters, named parameters, or dicts of parameter groups; float32 or float64. The first
+        step rounds them to nearest.
+    lr : float
+        The step size.
+    bits : int
+        2 to 24: integers from ``-(2**(bits-1) - 1)`` to ``2**(bits-1) - 1``.
+    delta : float, optional
+        The value of one unit. By default each tensor has its own, such that the range is twice its
+        largest entry at the start, or 1 if it is zero.
+    momentum : float
+        0 for none; the buffer is kept in full precision.
+    weight_decay : float
+        As in `torch.optim.SGD`.
+    rounding : {"stochastic", "nearest"}
+        Up or down at random without bias, or to nearest.
+    generator : torch.Generator, optional
+        Of stochastic rounding; by default one on the parameters' device, seeded from torch's own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parameters or settings out of range.
+
+    Notes
+    -----
+    De Sa et al. 2018, section 3.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float,
+        *,
+        bits: int = 8,
+        delta: float | None = None,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        rounding: str = "stochastic",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            generator=generator,
+            lr=lr,
+            bits=bits,
+            delta=delta,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            rounding=rounding,
+        )
+
+
+class LPSVRG(_FixedGrid, _VarianceReduced):
+    """Stochastic variance-reduced gradient on parameters of few bits.
+
+    Parameters
+    ----------
+    params, lr, epoch_length, buffers
+        As in `SVRG`.
+    bits, delta, momentum, weight_decay, rounding, generator
+        As in `LPSGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parameters or settings out of range.
+
+    Notes
+    -----
+    Algorithm 2 of De Sa et al. 2018, option I.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float,
+        *,
+        epoch_length: int,
+        bits: int = 8,
+        delta: float | None = None,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        rounding: str = "stochastic",
+        generator: torch.Generator | None = None,
+        buffers: Iterable[Tensor] = (),
+    ) -> None:
+        super().__init__(
+            params,
+            epoch_length=epoch_length,
+            buffers=buffers,
+            generator=generator,
+            lr=lr,
+            bits=bits,
+            delta=delta,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            rounding=rounding,
+        )
+
+
+class HALP(_Rounded, _VarianceReduced):
+    """High-accuracy low-precision training: steps of few bits away from a full-precision centre.
+
+    Parameters
+    ----------
+    params, lr, epoch_length, buffers
+        As in `SVRG`.
+    mu : float
+        How far an epoch may lead: entries of a tensor move at most the norm of its full gradient
+        divided by `mu`. The strong-convexity constant where there is one, else a number to tune.
+    bits, momentum, weight_decay, rounding, generator
+        As in `LPSGD`, for the distance from the centre.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For parameters or settings out of range.
+
+    Notes
+    -----
+    Algorithm 3 of De Sa et al. 2018, option I, with one scale per tensor. During an epoch the
+    parameters follow from the centre and the integers; what else writes to them is overwritten.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float,
+        *,
+        epoch_length: int,
+        mu: float = 1.0,
+        bits: int = 8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        rounding: str = "stochastic",
+        generator: torch.Generator | None = None,
+        buffers: Iterable[Tensor] = (),
+    ) -> None:
+        super().__init__(
+            params,
+            epoch_length=epoch_length,
+            buffers=buffers,
+            generator=generator,
+            lr=lr,
+            mu=mu,
+            bits=bits,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            rounding=rounding,
+        )
+
+    def _check(self, group: Group) -> None:
+        super()._check(group)
+        if not 0 < group["mu"] < math.inf:
+            raise ValueError(f"mu must be finite and positive, got {group['mu']}")
+
+    def _begin_epoch(self) -> None:
+        """Bit centering: the scale of each tensor from its full gradient, and z = 0."""
+        super()._begin_epoch()
+        for group in self.param_groups:
+            params = self._centered(group)
+            if not params:
+                continue
+            gradients: Tensors = self._states(params, "full_gradient")
+            if group["weight_decay"]:
+                gradients = torch._foreach_add(gradients, params, alpha=group["weight_decay"])
+            norms = torch.stack(torch._foreach_norm(gradients)).tolist()
+            for p, norm in zip(params, norms, strict=True):
+                scale = bit_centering_scale(norm, group["mu"], group["bits"])
+                self.state[p].update(scale=scale, units=torch.zeros_like(p))
+
+    def _units(self, params: list[Tensor]) -> list[Tensor]:
+        return self._states(params, "units")
+
+    def _origins(self, params: list[Tensor]) -> list[Tensor]:
+        return self._states(params, "center")
+
+
+def _gradient(p: Tensor) -> Tensor:
+    """Return the gradient of a parameter; zero if a loss did not depend on it."""
+    if p.grad is None:
+        p.grad = torch.zeros_like(p)
+    return p.grad
+
+
+def _check_finite(gradients: Tensors) -> None:
+    norms = torch.stack([n.double().cpu() for n in torch._foreach_norm(gradients)])
+    if not norms.isfinite().all():
+        bad = int((~norms.isfinite()).sum())
+        raise FloatingPointError(f"the gradients of {bad} parameter tensors are not finite")
+
+
+def _check_length(data_loader: Iterable[Any], batches: int) -> None:
+    try:
+        promised = len(data_loader)  # type: ignore[arg-type]
+    except TypeError:  # a stream
+        promised = batches
+    if batches == 0 or batches != promised:
+        raise ValueError(f"the data loader yielded {batches} batches, its length is {promised}")
+
+
+def _fixed_scale(p: Tensor, delta: float | None, bits: int) -> float:
+    if delta is not None:
+        return float(delta)
+    return (2 * float(p.abs().max()) or 1.0) / largest_integer(bits)
+
+
+def _leading_length(batch: Any) -> int:
+    """Return the length of the first tensor in a batch of any structure."""
+    parts = [batch]
+    while parts:
+        part = parts.pop(0)
+        if isinstance(part, Tensor) and part.dim():
+            return len(part)
+        if isinstance(part, Mapping):
+            parts[:0] = part.values()
+        elif isinstance(part, list | tuple):
+            parts[:0] = part
+    raise TypeError("no tensor in a batch: pass batch_size= to full_gradient()")
+
+
+@contextmanager
+def _restored(tensors: list[Tensor]) -> Iterator[None]:
+    """Give tensors back the values that they have now."""
+    before = [t.clone() for t in tensors]
+    try:
+        yield
+    finally:
+        for t, value in zip(tensors, before, strict=True):
+            t.copy_(value)
+
+
+def _random_state_restored(params: list[Tensor]) -> AbstractContextManager[None]:
+    """Give torch's generators, those of the devices in use included, back their state."""
+    devices = {p.device for p in params if p.device.type != "cpu"}
+    kind = next((device.type for device in devices), "cuda")
+    return torch.random.fork_rng(list(devices), device_type=kind)

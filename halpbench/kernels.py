@@ -30,6 +30,7 @@ from halpbench._kernels import (
 
 __all__ = [
     "BackendError",
+    "KernelTimer",
     "Rng",
     "active",
     "axpy",
@@ -181,8 +182,8 @@ FAMILIES = {  # kernel family -> dtypes of data, model and h
 }
 
 
-def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> int:
-    """Time a kernel by repeating it in C, free of the cost of a Python call.
+class KernelTimer:
+    """A kernel with operands of its own, timed by repeating it in C.
 
     Parameters
     ----------
@@ -192,10 +193,60 @@ def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> 
         ``"i8i16"`` is int8 data with an int16 model. Quantization is from or to float32.
     n : int
         Elements of a vector.
-    repeats : int
-        Calls to make, on the same arrays.
     classes : int
         Rows of the model, for ``"gemv"`` and ``"ger"``; at most 64.
+
+    Attributes
+    ----------
+    nbytes : int
+        Memory that the operands take.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and sizes below 1.
+    """
+
+    def __init__(self, op: str, dtype: str, n: int, classes: int = 1) -> None:
+        quantization = op in ("quantize", "dequantize")
+        if dtype not in FAMILIES or (quantization and dtype not in ("i8", "i16")):
+            raise ValueError(f"no kernel {op!r} for dtype {dtype!r}; dtypes: {', '.join(FAMILIES)}")
+        if op not in ("dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"):
+            raise ValueError(f"unknown op {op!r}")
+        if n < 1 or not 1 <= classes <= 64:
+            raise ValueError(f"n and classes must be positive, got {n}, {classes}")
+        rows = classes if op in ("gemv", "ger") else 1
+        data, model, constant = FAMILIES[dtype]
+        if op == "read":
+            data = model = np.int8
+        # Not at the same place of a page: loads that follow a store at the same address modulo
+        # 4 KiB wait for it.
+        x = _placed((n,), data, 0)
+        w = _placed((rows, n), model, 1344)
+        h = _placed((rows, -(-n // 64) * 64), np.float32 if quantization else constant, 2688)
+        x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), n)
+        w[...] = 1
+        h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
+        self._what = op, dtype
+        self._operands = x, w, h
+        self.nbytes = x.nbytes + w.nbytes + h.nbytes
+
+    def __call__(self, repeats: int) -> int:
+        """Call the kernel of the backend in use so many times; return the nanoseconds of all."""
+        if repeats < 1:
+            raise ValueError(f"repeats must be positive, got {repeats}")
+        return int(_kernels.time_calls(*self._what, *self._operands, repeats))
+
+
+def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> int:
+    """Time a kernel by repeating it in C, free of the cost of a Python call.
+
+    Parameters
+    ----------
+    op, dtype, n, classes
+        As of :class:`KernelTimer`.
+    repeats : int
+        Calls to make, on the same arrays.
 
     Returns
     -------
@@ -207,25 +258,7 @@ def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> 
     ValueError
         For unknown names and sizes below 1.
     """
-    if dtype not in FAMILIES or (op in ("quantize", "dequantize") and dtype not in ("i8", "i16")):
-        raise ValueError(f"no kernel {op!r} for dtype {dtype!r}; dtypes: {', '.join(FAMILIES)}")
-    if op not in ("dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"):
-        raise ValueError(f"unknown op {op!r}")
-    if n < 1 or repeats < 1 or not 1 <= classes <= 64:
-        raise ValueError(f"n, repeats and classes must be positive, got {n}, {repeats}, {classes}")
-    rows = classes if op in ("gemv", "ger") else 1
-    data, model, constant = FAMILIES[dtype]
-    if op == "read":
-        data = model = np.int8
-    # Not at the same place of a page: loads that follow a store at the same address modulo 4 KiB
-    # wait for it.
-    x = _placed((n,), data, 0)
-    w = _placed((rows, n), model, 1344)
-    h = _placed((rows, -(-n // 64) * 64), np.float32 if "quantize" in op else constant, 2688)
-    x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), n)
-    w[...] = 1
-    h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
-    return int(_kernels.time_calls(op, dtype, x, w, h, repeats))
+    return KernelTimer(op, dtype, n, classes)(repeats)
 
 
 def _placed(shape: tuple[int, ...], dtype: DTypeLike, offset: int) -> NDArray[Any]:

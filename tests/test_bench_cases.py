@@ -73,10 +73,14 @@ def test_without_avx2_the_best_backend_is_alone():
 
 
 @pytest.mark.parametrize("name", cases.SUITES)
-def test_calls_name_the_peer(name):
-    found = [c for c in suite(name, peer="numkong 7") if isinstance(c, CallCase)]
-    assert {c.peer for c in found} == {"numkong 7"}
-    assert {16, 100_000} <= {c.n for c in found}
+def test_calls_name_the_peers_that_have_such_a_dot(name):
+    found = [c for c in suite(name, peers=("numkong", "numpy 2")) if isinstance(c, CallCase)]
+    assert {(c.dtype, c.peers) for c in found} == {
+        ("i8", ("numkong",)),
+        ("f32", ("numkong", "numpy 2")),
+        ("f64", ("numkong", "numpy 2")),
+    }
+    assert {(16, "i8"), (100_000, "f32")} <= {(c.n, c.dtype) for c in found}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,8 @@ def test_calls_name_the_peer(name):
         ("axpy", "f64", 1, 32),
         ("axpy", "i8", 1, 5),
         ("ger", "i8i16", 10, 61),
+        ("quantize", "i8", 1, 5),
+        ("dequantize", "i16", 1, 6),
         ("read", "i8", 1, 1),
     ],
 )

@@ -1,5 +1,6 @@
 """The runner with made-up kernels and solvers, whose times are known."""
 
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -227,10 +228,12 @@ def test_kernels_with_classes_and_another_beside(fakes):
     assert by_name == {"f32": 100 * 4 * 31, "i8": 100 * 41, "gemv i8": 100 * 11}
 
 
-def test_calls(fakes, monkeypatch):
-    case = CallCase(1, "avx2", "peer 1.0", at_least=3, at_most=3)
-    right = SimpleNamespace(dot=lambda x, y: int(x.astype(int) @ y.astype(int)))
+@pytest.mark.parametrize("dtype", ["i8", "f32"])
+def test_calls(fakes, monkeypatch, dtype):
+    case = CallCase(1, dtype, "avx2", ("peer 1.0", "absent"), at_least=3, at_most=3)
+    right = SimpleNamespace(dot=lambda x, y: x.astype(float) @ y.astype(float))
     wrong = SimpleNamespace(dot=lambda x, y: right.dot(x, y) + 1)
+    monkeypatch.setattr(fakes.kernels, "dot", right.dot)
     monkeypatch.setitem(sys.modules, "peer", right)
     record = runner.measure(case)
     assert record.skipped is None
@@ -238,8 +241,14 @@ def test_calls(fakes, monkeypatch):
     assert all(len(series.samples_ns["calls"]) == 3 for series in record.series)
     monkeypatch.setitem(sys.modules, "peer", wrong)
     assert "expected" in runner.measure(case).skipped
-    alone = runner.measure(replace(case, peer=""))
+    alone = runner.measure(replace(case, peers=("absent",)))
     assert [series.contender for series in alone.series] == ["halpbench"]
+
+
+def test_blas_is_held_to_one_thread_where_calls_are_timed(fakes):
+    case = CallCase(16, "f64", "avx2", at_least=1, at_most=1)
+    fakes.kernels.dot = lambda x, y: x @ y
+    assert set(re.findall(r"threads: (\d+)", runner.measure(case).facts["blas"])) == {"1"}
 
 
 def test_finished_records_are_reused(fakes, tmp_path):

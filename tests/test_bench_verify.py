@@ -29,7 +29,7 @@ def test_an_axpy_that_misses_one_element_is_stopped(monkeypatch, dtype):
     calls = []
 
     def off(z, x, c, h, rng):
-        axpy(z, x, c, h, rng=rng)
+        axpy(z, x, c, h, rng)
         calls.append(z)
         if len(calls) == 1:
             z[-1] += 1 if z[-1] < 100 else -1
@@ -37,6 +37,27 @@ def test_an_axpy_that_misses_one_element_is_stopped(monkeypatch, dtype):
     monkeypatch.setattr(kernels, "axpy", off)
     with pytest.raises(verify.WrongResultError, match=f"axpy {dtype}"):
         verify.check("axpy", dtype, 256)
+
+
+@pytest.mark.parametrize("backend", kernels.backends())
+@pytest.mark.parametrize("dtype", ["i8", "i16"])
+@pytest.mark.parametrize("op", ["quantize", "dequantize"])
+def test_right_conversions_pass_and_wrong_ones_do_not(monkeypatch, backend, dtype, op):
+    right = getattr(kernels, op)
+    with kernels.use(backend):
+        verify.check(op, dtype, 100_000)
+
+        def off(*arguments):
+            result = right(*arguments)
+            if kernels.active() == backend:
+                array = result[0] if op == "quantize" else result
+                array[-1] += 1 if array[-1] < 100 else -1
+            return result
+
+        monkeypatch.setattr(kernels, op, off)
+        if backend != "scalar" or op == "dequantize":
+            with pytest.raises(verify.WrongResultError, match=f"{op} {dtype} on {backend}"):
+                verify.check(op, dtype, 100_000)
 
 
 @pytest.mark.parametrize("op", ["gemv", "ger"])
@@ -61,3 +82,10 @@ def test_calls_are_checked():
     verify.check_call(kernels.dot, 100_000)
     with pytest.raises(verify.WrongResultError, match=r"got .*, expected"):
         verify.check_call(lambda x, y: kernels.dot(x, y) + 1, 16)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_calls_of_floats_are_checked(dtype):
+    verify.check_call(kernels.dot, 100_000, dtype)
+    with pytest.raises(verify.WrongResultError, match=f"dot {dtype}"):
+        verify.check_call(lambda x, y: kernels.dot(x, y) * 1.1, 100_000, dtype)

@@ -29,7 +29,7 @@ def bench(monkeypatch, tmp_path):
 
         return Record(case.kind, asdict(case), fingerprint, "2024-01-01", series)
 
-    def suite(name, *, backends, cache_bytes, peer, tables, repeats):
+    def suite(name, *, backends, cache_bytes, peers, tables, repeats):
         dtypes = ("f32", "i8")
         return [cases.KernelCase("dot", n, "avx2", dtypes=dtypes, suite=name) for n in (10, 20)]
 

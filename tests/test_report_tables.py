@@ -38,12 +38,12 @@ def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
     return Record("kernel", case, **(fields | changes))
 
 
-def call(n, ours, theirs=None, **changes):
+def call(n, ours, theirs=None, dtype="i8", **changes):
     """A record of calls; `theirs`: time of the peer's, None if it is not installed."""
     ns = {"halpbench": ours} | ({"numkong 7": theirs} if theirs else {})
     series = kernel("dot", n, ns).series
-    case = {"n": n, "backend": "avx2", "peer": "numkong 7" if theirs else "", "suite": "full"}
-    case["tables"] = ["kernels"]
+    case = {"n": n, "dtype": dtype, "backend": "avx2", "suite": "full", "tables": ["kernels"]}
+    case["peers"] = ["numkong 7" if theirs else "numkong"]
     return Record(
         "call", case, **({"fingerprint": "f", "started": "2024", "series": series} | changes)
     )
@@ -190,9 +190,40 @@ def test_calls_are_compared_with_the_peer(store):
 
 def test_a_peer_that_is_not_installed_is_absent(store):
     store.add(call(16, 50, started="2024-05-01"))
-    text = tables.markdown(report(store, "kernels"))
-    assert "| 16 | 50.0 | absent |  |" in text
-    assert "halpbench[peers]" in text
+    found = report(store, "kernels")
+    text = tables.markdown(found)
+    assert "| 16 | i8 | 50.0 | absent | halpbench alone |" in text
+    assert "numkong: not installed; `pip install 'halpbench[peers]'` adds it." in text
+    (line,) = found.data["calls"]
+    assert (line["peer"], "peer_ns" in line) == ("numkong", False)
+    summary = tables.markdown(report(store, "summary"))
+    assert "numkong" not in summary
+
+
+def test_who_wins_at_each_size(store):
+    """NumPy's float32 dot is the fastest here; of two that are as fast, neither is."""
+    times = {"halpbench": 40, "numkong 7": 60, "numpy 2": 20}
+    case = {**call(16, 1).case, "dtype": "f32", "peers": ["numkong 7", "numpy 2"]}
+    store.add(replace(call(16, 1), case=case, series=kernel("dot", 16, times).series))
+    case |= {"dtype": "f64"}
+    store.add(
+        replace(call(16, 1), case=case, series=kernel("dot", 16, times | {"numpy 2": 40}).series)
+    )
+    found = report(store, "kernels")
+    text = tables.markdown(found)
+    assert "| 16 | i8 | 50.0 | 100 | - | halpbench 2.00 |" in text
+    assert "| 16 | f32 | 40.0 | 60.0 | 20.0 | numpy 2.00 |" in text
+    assert "| 16 | f64 | 40.0 | 60.0 | 40.0 | halpbench = numpy |" in text
+    line = row(found.data["fastest"], dtype="f32")
+    assert (line["fastest"], line["second"], line["lead"]) == ("numpy 2", "halpbench", 2)
+    assert "not installed" not in text
+
+
+def test_a_call_without_dtype_is_of_int8(store):
+    """As records of earlier versions are."""
+    case = {"n": 100, "backend": "avx2", "peer": "", "suite": "full", "tables": ["kernels"]}
+    store.add(replace(call(100, 70), case=case))
+    assert "| 100 | i8 | 70.0 |" in tables.markdown(report(store, "kernels"))
 
 
 @pytest.mark.parametrize(
@@ -339,6 +370,7 @@ def test_files(store):
         "epochs.csv",
         "epochs.json",
         "epochs.md",
+        "fastest.csv",
         "kernels.csv",
         "kernels.json",
         "kernels.md",

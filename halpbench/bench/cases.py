@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from halpbench.bench import dots
+
 TABLES = ("kernels", "epochs", "convergence")
 SUITES = ("full", "smoke")
 
@@ -33,6 +35,8 @@ def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
         return n
     if op in ("dot", "gemv"):
         return n * (x + classes * w)
+    if op in ("quantize", "dequantize"):
+        return n * (x + 4)  # of or to float32
     # axpy and ger read x and h, and read and write w.
     return n * (x + classes * (h + 2 * w))
 
@@ -91,22 +95,25 @@ class KernelCase:
 
 @dataclass(frozen=True)
 class CallCase:
-    """The int8 dot product as Python calls it, checks of the arguments included, against a peer.
+    """A dot product as Python calls it, checks of the arguments included, against its peers.
 
     Attributes
     ----------
     n : int
         Elements of each vector.
+    dtype : str
+        "i8", "f32" or "f64".
     backend : str
-    peer : str
-        "numkong" and its version; empty where it is not installed.
+    peers : tuple of str
+        Other libraries' names, with the version of each that is installed, see `dots.peers`.
     at_least, at_most, budget_seconds, tables, suite
         As of `KernelCase`.
     """
 
     n: int
+    dtype: str
     backend: str
-    peer: str
+    peers: tuple[str, ...] = ()
     at_least: int = 9
     at_most: int = 31
     budget_seconds: float = 0.5
@@ -118,12 +125,12 @@ class CallCase:
     @property
     def name(self) -> str:
         """What a progress line calls it."""
-        return f"call of dot, {self.n:,} elements, {self.backend}"
+        return f"call of dot {self.dtype}, {self.n:,} elements, {self.backend}"
 
     @property
     def bytes_needed(self) -> int:
         """Memory for both vectors, and 8 bytes an element while they are filled."""
-        return 10 * self.n
+        return 8 * self.n + kernel_bytes("dot", self.dtype, self.n)
 
 
 @dataclass(frozen=True)
@@ -304,7 +311,7 @@ def suite(
     *,
     backends: Sequence[str],
     cache_bytes: Sequence[int],
-    peer: str = "",
+    peers: Sequence[str] = (),
     tables: Iterable[str] = TABLES,
     repeats: int | None = None,
 ) -> list[Case]:
@@ -318,8 +325,8 @@ def suite(
         Usable backends, best first.
     cache_bytes : sequence of int
         Sizes of the data caches, nearest first; may be empty.
-    peer : str
-        "numkong" and its version; empty where it is not installed.
+    peers : sequence of str
+        Libraries whose dot products calls are compared with, see `dots.peers`.
     tables : iterable of str
         Keep only what these tables need.
     repeats : int, optional
@@ -338,18 +345,19 @@ def suite(
     if repeats is not None and repeats < 1:
         raise ValueError(f"got {repeats} repeats; expected at least 1")
     make = _full if name == "full" else _smoke
-    cases = [replace(case, suite=name) for case in make(backends, cache_bytes, peer)]
+    cases = [replace(case, suite=name) for case in make(backends, cache_bytes, peers)]
     cases = [case for case in cases if wanted & set(case.tables)]
     if repeats is not None:
         cases = [replace(case, at_least=repeats, at_most=repeats) for case in cases]
     return cases
 
 
-def _full(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Iterable[Case]:
+def _full(
+    backends: Sequence[str], cache_bytes: Sequence[int], peers: Sequence[str]
+) -> Iterable[Case]:
     best = backends[0]
     yield from _bandwidth(best, cache_bytes, BEYOND_CACHES)
-    for n in (16, 256, 10_000, 100_000, 1_000_000):
-        yield CallCase(n, best, peer)
+    yield from _calls(best, (16, 256, 10_000, 100_000, 1_000_000), peers)
     for backend in backends:
         yield from _kernels(backend, (256, 4_096, 100_000, 1_000_000))
     # Two int8 vectors of this length leave the last cache, and so do all wider ones; 40 million
@@ -388,11 +396,13 @@ def _full(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Ite
     yield from _figure_1(best)
 
 
-def _smoke(backends: Sequence[str], cache_bytes: Sequence[int], peer: str) -> Iterable[Case]:
+def _smoke(
+    backends: Sequence[str], cache_bytes: Sequence[int], peers: Sequence[str]
+) -> Iterable[Case]:
     best = backends[0]
     yield from _bandwidth(best, cache_bytes, BEYOND_CACHES[:1], at_most=5)
-    for n in (16, 100_000):
-        yield CallCase(n, best, peer, at_most=9, budget_seconds=0.2)
+    for call in _calls(best, (16, 100_000), peers):
+        yield replace(call, at_most=9, budget_seconds=0.2)
     for backend in dict.fromkeys((best, backends[-1])):
         for case in _kernels(backend, (256, 100_000)):
             yield replace(case, at_least=3, at_most=7, budget_seconds=0.2)
@@ -446,6 +456,13 @@ def _kernels(backend: str, lengths: Iterable[int]) -> Iterable[KernelCase]:
     # The shape of (Fashion-)MNIST.
     yield KernelCase("gemv", 784, backend, classes=10)
     yield KernelCase("ger", 784, backend, classes=10, beside="gemv")
+
+
+def _calls(backend: str, lengths: Iterable[int], peers: Sequence[str]) -> Iterable[CallCase]:
+    for n in lengths:
+        for dtype in ("i8", "f32", "f64"):
+            able = tuple(peer for peer in peers if dtype in dots.DTYPES[dots.name_of(peer)])
+            yield CallCase(n, dtype, backend, able)
 
 
 def _figure_1(backend: str) -> Iterable[EpochsCase]:

@@ -2,6 +2,7 @@
 
 import random
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -79,6 +80,18 @@ def calls_for(measure: Callable[[int], int], target_ns: int) -> int:
             return max(1, round(calls * target_ns / elapsed_ns))
         # Not further than tenfold at once: a first call that is cold says little about the rest.
         calls *= min(10, max(2, target_ns // elapsed_ns))
+
+
+def call_timer(
+    function: Callable[..., object], arguments: Sequence[object]
+) -> Callable[[int], int]:
+    """Return what makes a number of calls from Python, and returns their nanoseconds."""
+    names = [f"a{index}" for index in range(len(arguments))]
+    statement = timeit.Timer(
+        f"function({', '.join(names)})",
+        globals={"function": function, **dict(zip(names, arguments, strict=True))},
+    )
+    return lambda calls: round(statement.timeit(calls) * 1e9)
 
 
 def one_thread() -> AbstractContextManager[object]:

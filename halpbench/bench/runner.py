@@ -1,7 +1,5 @@
 """Measures cases. Never prints: it reports events to whoever shows them."""
 
-import importlib
-import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -10,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import datasets, kernels, memory
-from halpbench.bench import clock, machine, verify
+from halpbench.bench import clock, dots, machine, verify
 from halpbench.bench.cases import (
     CallCase,
     Case,
@@ -163,28 +161,24 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
 
 
 def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> Measured:
-    """Time Python's calls of int8 dot products, ours and a peer's, in rounds."""
+    """Time Python's calls of dot products, ours and those of the peers installed, in rounds."""
     contenders: dict[str, Callable[..., Any]] = {"halpbench": kernels.dot}
-    if case.peer:
-        contenders[case.peer] = importlib.import_module(case.peer.split()[0]).dot
-    rng = np.random.default_rng(0)
-    x, y = (memory.empty((case.n,), np.int8) for _ in range(2))
-    x[:], y[:] = rng.integers(-127, 128, (2, case.n))
-
-    def timer(dot: Callable[..., Any]) -> Timer:
-        statement = timeit.Timer("dot(x, y)", globals={"dot": dot, "x": x, "y": y})
-        return lambda calls: _ns(statement.timeit(calls))
-
+    contenders |= dots.installed(case.peers)
+    vectors = dots.vectors(case.dtype, case.n)
     for dot in contenders.values():
-        verify.check_call(dot, case.n)
+        verify.check_call(dot, case.n, case.dtype)
     samples, calls = _sample(
-        {name: timer(dot) for name, dot in contenders.items()}, case, budget_seconds, on_round
+        {name: clock.call_timer(dot, vectors) for name, dot in contenders.items()},
+        case,
+        budget_seconds,
+        on_round,
     )
+    read = kernel_bytes("dot", case.dtype, case.n)
     series = tuple(
-        Series(name, {"calls": samples[name]}, {"calls": calls[name], "bytes": 2 * case.n})
+        Series(name, {"calls": samples[name]}, {"calls": calls[name], "bytes": read})
         for name in contenders
     )
-    return series, {}
+    return series, {"blas": dots.blas()}
 
 
 def _sample(

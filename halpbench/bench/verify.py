@@ -14,6 +14,9 @@ LONGEST = 4_099
 # Rounding errors of a sum of LONGEST products of numbers around 1, with a margin.
 TOLERANCE = {"f32": 1e-3, "f64": 1e-10}
 
+# Of quantization: most of what is drawn fits, and some of it saturates in 8 bits.
+SCALE = 1 / 64
+
 TYPES = {
     "i8": (np.int8, np.int8),
     "i8i16": (np.int8, np.int16),
@@ -27,60 +30,97 @@ class WrongResultError(ArithmeticError):
     """A kernel's result is not the one that NumPy or the scalar backend gives."""
 
 
-def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
-    """Compare a kernel of the active backend with NumPy (dot, gemv) or the scalar one (axpy, ger).
+def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
+    """Return random arguments of a function of `halpbench.kernels`: the same ones each time.
 
     Parameters
     ----------
     op : str
-        "dot", "axpy", "gemv" or "ger"; others have nothing to compare.
+        "dot", "axpy", "gemv", "ger", "quantize" (of float32) or "dequantize" (to float32).
     dtype : str
         "i8", "i8i16", "i16", "f32" or "f64".
     n : int
-        Elements; at most `LONGEST` are compared.
+        Elements.
     classes : int
         Rows of the model, for gemv and ger.
+    """
+    rng = np.random.default_rng(n)
+    data, model = TYPES[dtype]
+    if op == "quantize":
+        return (
+            _random(rng, np.float32, (n,)),
+            8 * np.dtype(data).itemsize,
+            SCALE,
+            "stochastic",
+            kernels.Rng(1),
+        )
+    x = _random(rng, data, (n,))
+    if op == "dequantize":
+        return x, SCALE
+    w = _random(rng, model, (classes, n) if op in ("gemv", "ger") else (n,))
+    if op in ("dot", "gemv"):
+        return x, w
+    h = rng.standard_normal(w.shape)
+    c = rng.uniform(-1, 1, classes)
+    return w, x, float(c[0]) if op == "axpy" else c, h, kernels.Rng(1)
+
+
+def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
+    """Compare a kernel of the active backend with its definition in NumPy, or the scalar backend.
+
+    Parameters
+    ----------
+    op, dtype, classes
+        As of `arguments`; "read" has nothing to compare.
+    n : int
+        Elements; at most `LONGEST` are compared.
 
     Raises
     ------
     WrongResultError
         With the backend and kernel, got and expected.
     """
-    rng = np.random.default_rng(n)
-    data, model = TYPES[dtype]
-    n = min(n, LONGEST)
-    x = _random(rng, data, (n,))
-    w = _random(rng, model, (classes, n) if op in ("gemv", "ger") else (n,))
-    wide = np.float64 if dtype in TOLERANCE else np.int64
+    if op == "read":
+        return
+    what = op, dtype, min(n, LONGEST), classes
+    got = _result(*what)
     if op in ("dot", "gemv"):
-        got = kernels.dot(x, w) if op == "dot" else kernels.gemv(x, w)
-        _compare(op, dtype, np.asarray(got), w.astype(wide) @ x.astype(wide))
-    elif op in ("axpy", "ger"):
-        h = rng.standard_normal(w.shape)
-        c = rng.uniform(-1, 1, classes)
-        results = []
-        for backend in (kernels.active(), "scalar"):
-            updated = w.copy()
-            with kernels.use(backend):
-                if op == "axpy":
-                    kernels.axpy(updated, x, float(c[0]), h, rng=1)
-                else:
-                    kernels.ger(updated, x, c, h, rng=1)
-            results.append(updated)
-        _compare(op, dtype, *results)
+        x, w = arguments(*what)
+        wide = np.float64 if dtype in TOLERANCE else np.int64
+        expected = w.astype(wide) @ x.astype(wide)
+    elif op == "dequantize":
+        x, scale = arguments(*what)
+        expected = (x * scale).astype(np.float32)
+    else:  # rounded at random, by bits that are the same on every backend
+        with kernels.use("scalar"):
+            expected = _result(*what)
+    _compare(op, dtype, got, expected)
 
 
-def check_call(function: Callable[[NDArray[Any], NDArray[Any]], object], n: int) -> None:
-    """Compare an int8 dot product, ours or a peer's, with NumPy.
+def _result(op: str, dtype: str, n: int, classes: int) -> NDArray[Any]:
+    """Return what a function computes of `arguments`: its value, or the model it has updated."""
+    given = arguments(op, dtype, n, classes)
+    value = getattr(kernels, op)(*given)
+    if op in ("axpy", "ger"):
+        value = given[0]
+    return np.asarray(value[0] if op == "quantize" else value)
+
+
+def check_call(
+    function: Callable[[NDArray[Any], NDArray[Any]], object], n: int, dtype: str = "i8"
+) -> None:
+    """Compare a dot product, ours or a peer's, with NumPy in 64 bits.
+
+    Of floats at most `LONGEST` elements are compared.
 
     Raises
     ------
     WrongResultError
         With what was got and expected.
     """
-    rng = np.random.default_rng(n)
-    x, y = (_random(rng, np.int8, (n,)) for _ in range(2))
-    _compare("dot", "i8", np.asarray(function(x, y)), x.astype(np.int64) @ y.astype(np.int64))
+    x, y = arguments("dot", dtype, min(n, LONGEST) if dtype in TOLERANCE else n)
+    wide = np.float64 if dtype in TOLERANCE else np.int64
+    _compare("dot", dtype, np.asarray(function(x, y)), x.astype(wide) @ y.astype(wide))
 
 
 def _random(rng: np.random.Generator, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -2,9 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from halpbench.bench import cases, loop, machine, runner
+from halpbench.bench import cases, dots, loop, machine, runner
 from halpbench.bench.records import Store, stores
 from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
 from halpbench.report import tables
@@ -65,7 +64,7 @@ def _bench(options: argparse.Namespace) -> None:
         options.suite,
         backends=this_machine["build"]["backends"],
         cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
-        peer=_installed_peer(this_machine),
+        peers=dots.peers(),
         tables=options.tables,
         repeats=options.repeats,
     )
@@ -96,12 +95,6 @@ def _bench(options: argparse.Namespace) -> None:
     say(f"raw records: {store.raw}; tables: {store.tables} ({len(written)} files)")
     if left:
         say(f"no time for {left} of {len(todo)} cases; the same command measures them")
-
-
-def _installed_peer(this_machine: dict[str, Any]) -> str:
-    """Name the library that kernels are compared with, and its version; empty if absent."""
-    version = this_machine["libraries"]["numkong"]
-    return "" if version == machine.UNKNOWN else f"numkong {version}"
 
 
 def _names(text: str) -> tuple[str, ...]:

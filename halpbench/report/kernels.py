@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record
-from halpbench.report import cells
+from halpbench.report import calls, cells
 from halpbench.report.cells import Content, Row, Table
 
 LEGEND = (
@@ -18,7 +18,6 @@ def make(records: Sequence[Record]) -> Content:
     measured = [record for record in records if record.kind == "kernel"]
     reads = [row for record in measured if cells.read_only(record) for row in _rows(record)]
     rows = [row for record in measured if not cells.read_only(record) for row in _rows(record)]
-    calls = [_call_row(record) for record in records if record.kind == "call"]
     tables = []
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     for backend in backends:
@@ -26,13 +25,13 @@ def make(records: Sequence[Record]) -> Content:
             mine = [row for row in rows if (row["op"], row["backend"]) == (op, backend)]
             if mine:
                 tables.append(_kernel_table(op, backend, mine, brief=backend == backends[0]))
-    if calls:
-        tables.append(_call_table(calls))
+    call_data, call_tables = calls.make(records)
+    tables += call_tables
     if reads:
         shown = [[cells.size(row["n"]), cells.number(row["gigabytes_per_second"])] for row in reads]
         note = f"One thread, backend {reads[0]['backend']}."
         tables.append(Table("Reading memory", ("bytes", "GB/s"), shown, [note]))
-    return {"kernels": rows, "calls": calls, "bandwidth": reads}, tables
+    return {"kernels": rows, **call_data, "bandwidth": reads}, tables
 
 
 def _rows(record: Record) -> list[Row]:
@@ -89,43 +88,3 @@ def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Ta
         notes.append(f"i8 / {beside}: elements a second, against the int8 {beside} of that length.")
     notes.append(f"Backend {backend}, {cells.span([r['repetitions'] for r in rows])} repetitions.")
     return Table(f"{op}, {backend}", tuple(header), shown, notes, brief)
-
-
-def _call_row(record: Record) -> Row:
-    times = {series.contender: cells.per_call(series) for series in record.series}
-    ours = stats.median(times["halpbench"])
-    row = {
-        "n": record.case["n"],
-        "backend": record.case["backend"],
-        "peer": record.case["peer"] or None,
-        **cells.columns("ns", ours),
-        "repetitions": ours.count,
-    }
-    if record.case["peer"]:
-        theirs = times[record.case["peer"]]
-        row |= cells.columns("peer_ns", stats.median(theirs))
-        row |= cells.columns("ratio_to_peer", stats.ratio(theirs, times["halpbench"]))
-    return row
-
-
-def _call_table(rows: Sequence[Row]) -> Table:
-    peer = rows[0]["peer"]
-    shown = [
-        [
-            f"{row['n']:,}",
-            cells.interval(row, "ns"),
-            cells.interval(row, "peer_ns") or "absent",
-            cells.interval(row, "ratio_to_peer"),
-        ]
-        for row in sorted(rows, key=lambda row: row["n"])
-    ]
-    notes = [
-        "Nanoseconds of a Python call, checks of the arguments included (ours also refuse -128).",
-        "faster: how many times faster ours are."
-        if peer
-        else "NumKong is not installed; `pip install halpbench[peers]` adds it.",
-        f"Backend {rows[0]['backend']}, "
-        f"{cells.span([row['repetitions'] for row in rows])} repetitions.",
-    ]
-    header = ("elements", "halpbench ns", f"{peer or 'numkong'} ns", "faster")
-    return Table("Calls of the int8 dot from Python", header, shown, notes)

@@ -78,7 +78,7 @@ def _kernel_rows(rows: Sequence[Row]) -> Iterator[Row]:
 
 def _call_rows(rows: Sequence[Row]) -> Iterator[Row]:
     for row in rows:
-        if row["peer"]:
+        if row["dtype"] == "i8":
             measure = f"int8 dot over {row['peer']}, Python call, {row['n']:,} elements"
             yield from _row(measure, row, "ratio_to_peer")
 

@@ -224,7 +224,7 @@ _NEEDS = {
         {"calls"},
         {"calls", "bytes"},
     ),
-    "call": _Needs({"suite", "tables", "n", "backend", "peer"}, set(), {"calls"}, {"calls"}),
+    "call": _Needs({"suite", "tables", "n", "backend"}, set(), {"calls"}, {"calls"}),
     "epochs": _Needs(
         {"suite", "tables", "problem", "data", "backend", "contenders"},
         {"epoch_length", "n_samples", "n_features"},
@@ -251,7 +251,7 @@ def _describe(record: Record) -> str:
     case = record.case
     if record.kind == "epochs":
         return f"{case['problem']['name']}, {case['data']} data, {case['backend']}"
-    op = case["op"] if record.kind == "kernel" else "call of dot"
+    op = case["op"] if record.kind == "kernel" else f"call of dot {case.get('dtype', 'i8')}"
     return f"{op}, {case['n']:,}, {case['backend']}"
 
 

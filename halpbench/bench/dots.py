@@ -1,0 +1,59 @@
+"""The dot products that ours are compared with: NumKong's, and those of NumPy's BLAS."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halpbench import kernels, memory
+
+# The dtypes whose dot product a library has. NumPy's of integers wrap around in their own width.
+DTYPES = {"numkong": ("i8", "f32", "f64"), "numpy": ("f32", "f64")}
+
+
+def peers() -> tuple[str, ...]:
+    """List the libraries: each with its version, or its name alone where it is not installed."""
+    return tuple(" ".join((name, *_version(name))) for name in DTYPES)
+
+
+def name_of(peer: str) -> str:
+    """Return the name of one of `peers`, without its version."""
+    return peer.partition(" ")[0]
+
+
+def installed(peers: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """Return the dot products of those of `peers` that are installed."""
+    return {
+        peer: importlib.import_module(name_of(peer)).dot for peer in peers if peer != name_of(peer)
+    }
+
+
+def vectors(dtype: str, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two aligned random vectors to multiply."""
+    rng = np.random.default_rng(0)
+    kind = kernels.FAMILIES[dtype][0]
+    x, y = memory.empty((n,), kind), memory.empty((n,), kind)
+    x[:], y[:] = rng.integers(-127, 128, (2, n))
+    return x, y
+
+
+def blas() -> str:
+    """Name each BLAS that is loaded, and the threads it may use at this moment."""
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    names = [
+        f"{pool['internal_api']} {pool['version']}, threads: {pool['num_threads']}"
+        for pool in pools
+    ]
+    return "; ".join(dict.fromkeys(names)) or "unknown BLAS"
+
+
+def _version(name: str) -> tuple[str, ...]:
+    try:
+        return (metadata.version(name),)
+    except metadata.PackageNotFoundError:
+        return ()

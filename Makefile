@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench figures test lint test-c test-emulated test-python build format peers clean
+.PHONY: help bench figures report test lint test-c test-emulated test-python build format peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +24,9 @@ bench: build ## make the speedup tables: SUITE=full (10 minutes) or smoke (one),
 
 figures: build ## draw the paper's figures: SUITE=full (15 minutes) or smoke (one), RESULTS=folder
 	$(BIN)/python -m halpbench figures --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
+
+report: build ## make tables, figures and a web page from the records: RESULTS=folder
+	$(BIN)/python -m halpbench report $(if $(RESULTS),--results "$(RESULTS)")
 
 test: build ## run all tests on this machine: C, then Python
 	$(C_TESTS) native

@@ -49,8 +49,10 @@ def add_commands(add: Add) -> None:
     command = add(
         "report",
         _report,
-        "make the tables again from the raw records, and draw their figures",
-        "example:\n  halpbench report --results results",
+        "make tables, figures and a web page from the raw records",
+        "example:\n  halpbench report --results results\n\n"
+        "Writes RESULTS/tables, RESULTS/figures and RESULTS/report.html: one page that holds it\n"
+        "all and needs no network, with all machines that have records below RESULTS/raw.",
     )
     command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
 
@@ -107,21 +109,21 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from halpbench.report import figures
+    from halpbench.report import figures, page
 
-    found = list(stores(options.results))
+    found = [page.read(store) for store in stores(options.results)]
     if not found:
         raise FileNotFoundError(
             f"no raw records below {options.results / 'raw'}; `halpbench bench` makes them"
         )
     content = []
-    for store in found:
-        reports = tables.build(store)
+    for store, reports in ((results.store, results.reports) for results in found):
         tables.write(store, reports)
         drawn = figures.draw(reports, options.results / "figures" / store.machine)
         content += [tables.as_json(report) for report in reports]
         if not options.json:
             tables.show(reports, console())
         say(f"tables: {store.tables}; figures: {', '.join(map(str, drawn)) or 'none'}")
+    say(f"page: {page.write(options.results, found)}")
     if options.json:
         print_json(content)

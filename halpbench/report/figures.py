@@ -1,16 +1,16 @@
-"""The benchmark's figures, drawn from the tables' numbers: speedups, and convergence."""
+"""The benchmark's figures, drawn from the tables' numbers."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halpbench.bench.records import write_atomic
 from halpbench.report.cells import Row
-from halpbench.report.paper import COLORS, DASHES, STYLE
+from halpbench.report.paper import COLORS, DASHES, STYLE, Picture
 from halpbench.report.tables import Report
 
 if TYPE_CHECKING:
@@ -31,20 +31,28 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
 # Bars have no dashes: how much of the colour is left in white, and the hatching.
 SHADES = {
     "HALP D16M16": (0.35, "////"),
-    "HALP D8M16": (0.65, "...."),
+    "HALP D8M16": (0.65, "xxxx"),
     "HALP D8M8": (1.0, ""),
 }
 BARS = tuple(SHADES)
+# Types of data and model, in more of Okabe and Ito's colours.
+DTYPES = {
+    "f64": ("#000000", "o"),
+    "f32": ("#0072B2", "s"),
+    "i16": ("#009E73", "^"),
+    "i8i16": ("#CC79A7", "v"),
+    "i8": ("#D55E00", "D"),
+}
 
 
 def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Draw what the reports of epochs and convergence hold, as PNG and SVG.
+    """Draw what the reports hold, as PNG and SVG.
 
     Parameters
     ----------
     reports : sequence of Report
     folder : Path
-        Receives ``speedups`` and ``convergence``, ``.png`` and ``.svg``.
+        Receives ``<picture>.png`` and ``.svg``.
 
     Returns
     -------
@@ -58,16 +66,18 @@ def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
     """
     from matplotlib import rc_context
 
-    data = {report.name: report.data for report in reports}
-    epochs = [row for row in data.get("epochs", {}).get("epochs", []) if row["repetitions"]]
-    trajectories = data.get("convergence", {}).get("trajectories", [])
     written = []
     with rc_context(STYLE):
-        if any(row["contender"] in BARS for row in epochs):
-            written += _write(_speedups(epochs), folder / "speedups")
-        if trajectories:
-            written += _write(_convergence(trajectories), folder / "convergence")
+        for report in reports:
+            for picture in pictures(report):
+                written += _write(picture.figure, folder / picture.name)
     return written
+
+
+def pictures(report: Report) -> Iterator[Picture]:
+    """Make the figures of a report; to be used in the context of `paper.STYLE`."""
+    if report.name in _MAKERS:
+        yield from _MAKERS[report.name](report)
 
 
 def _write(figure: Figure, stem: Path) -> list[Path]:
@@ -83,8 +93,11 @@ def _write(figure: Figure, stem: Path) -> list[Path]:
     return [png, svg]
 
 
-def _speedups(rows: Sequence[Row]) -> Figure:
+def speedups(report: Report) -> Iterator[Picture]:
     """Draw a panel for each problem and backend: bars for the inner step and the whole epoch."""
+    rows = [row for row in report.data["epochs"] if row["repetitions"]]
+    if not any(row["contender"] in BARS for row in rows):
+        return
     problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     columns = min(len(problems), 2)
@@ -105,7 +118,13 @@ def _speedups(rows: Sequence[Row]) -> Figure:
     figure.supylabel("times faster than SVRG in float32", fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
-    return figure
+    yield Picture(
+        "speedups",
+        figure,
+        "Times faster than SVRG in float32, of an inner step and of a whole epoch, with 95 % "
+        "intervals. Dashed: the ratio of the bytes read, which is the bound where reading the data "
+        "is all.",
+    )
 
 
 def _bars(axes: Axes, rows: Sequence[Row]) -> None:
@@ -165,8 +184,11 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_axisbelow(True)
 
 
-def _convergence(rows: Sequence[Row]) -> Figure:
+def convergence(report: Report) -> Iterator[Picture]:
     """Draw the gradient norm of each problem against epochs and against seconds."""
+    rows = report.data["trajectories"]
+    if not rows:
+        return
     problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
     figure = _new_figure(0.6 + 1.9 * len(problems))
     axes = figure.subplots(len(problems), 2, sharey="row", squeeze=False)
@@ -197,7 +219,71 @@ def _convergence(rows: Sequence[Row]) -> Figure:
         # The start is at 0 seconds, which a logarithm does not show; the race is what counts.
         axes[line, 1].set_xlim(left=0)
     figure.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=4)
-    return figure
+    yield Picture(
+        "convergence",
+        figure,
+        "Gradient norm against epochs, and against the seconds that the algorithm itself took.",
+    )
+
+
+def throughput(report: Report) -> Iterator[Picture]:
+    """Draw the throughput of kernels against the bytes of a call: a row of panels for each op."""
+    by_op: dict[str, list[Row]] = {}
+    for row in report.data["kernels"]:
+        by_op.setdefault(row["op"], []).append(row)
+    # An op that is measured at a single size has no curve.
+    by_op = {op: rows for op, rows in by_op.items() if len({row["n"] for row in rows}) > 1}
+    if not by_op:
+        return
+    backends = list(dict.fromkeys(row["backend"] for rows in by_op.values() for row in rows))
+    figure = _new_figure(0.7 + 1.6 * len(by_op))
+    axes = figure.subplots(len(by_op), len(backends), sharex=True, sharey=True, squeeze=False)
+    seen: dict[str, Any] = {}
+    for line, (op, rows) in zip(axes, by_op.items(), strict=True):
+        for place, backend in zip(line, backends, strict=True):
+            mine = [row for row in rows if row["backend"] == backend]
+            (seen["reading memory"],) = _throughput(
+                place, report.data["bandwidth"], color="#b0b0b0", linewidth=2.5
+            )
+            for dtype, (color, marker) in DTYPES.items():
+                (seen[dtype],) = _throughput(
+                    place,
+                    [row for row in mine if row["dtype"] == dtype],
+                    color=color,
+                    marker=marker,
+                    markersize=3,
+                    markerfacecolor="none",
+                )
+            for cache in report.machine.get("caches", ()):
+                place.axvline(cache["size_bytes"], color="black", linewidth=0.6, linestyle=":")
+                place.annotate(
+                    f"L{cache['level']}",
+                    (cache["size_bytes"], 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(1.5, 0),
+                    textcoords="offset points",
+                    va="top",
+                    fontsize=6,
+                )
+        line[0].set_ylabel(f"{op}, GB/s")
+    for place, backend in zip(axes[0], backends, strict=True):
+        place.set_title(backend)
+        place.set_xscale("log")
+        place.set_yscale("log")
+    figure.supxlabel("bytes read and written by a call", fontsize=8)
+    figure.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=len(seen))
+    yield Picture(
+        "throughput",
+        figure,
+        "Throughput of kernels against the bytes that a call reads and writes. Dotted: the sizes "
+        "of the caches. Grey: merely reading as much memory. Curves of different types that "
+        "meet are limited by memory; there, half the bytes take half the time.",
+    )
+
+
+def _throughput(axes: Axes, rows: Sequence[Row], **look: Any) -> list[Any]:
+    bytes_moved = [row["gigabytes_per_second"] * row["ns"] for row in rows]
+    return axes.plot(bytes_moved, [row["gigabytes_per_second"] for row in rows], **look)
 
 
 def _new_figure(height: float) -> Figure:
@@ -205,3 +291,10 @@ def _new_figure(height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(7.0, height), layout="constrained")
+
+
+_MAKERS: dict[str, Callable[[Report], Iterator[Picture]]] = {
+    "epochs": speedups,
+    "kernels": throughput,
+    "convergence": convergence,
+}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,8 @@ class Picture:
     name: str
     figure: Figure
     caption: str
-    rows: list[Row]
-    animation: FuncAnimation | None = None
+    rows: list[Row] = field(default_factory=list)
+    animation: Callable[[], FuncAnimation] | None = None
 
 
 def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
@@ -123,7 +124,7 @@ def _write(picture: Picture, folder: Path) -> list[Path]:
     write_atomic(paths[3], picture.caption + "\n")
     if picture.animation is not None:
         paths.append(folder / f"{picture.name}.gif")
-        picture.animation.save(paths[-1], writer="pillow", dpi=90)
+        picture.animation().save(paths[-1], writer="pillow", dpi=90)
     return paths
 
 
@@ -199,7 +200,7 @@ def figure_2(records: Sequence[Record]) -> Iterator[Picture]:
         "their scale follows the gradient norm, so that the same few integers stand for an ever "
         "smaller neighbourhood of the optimum.",
         rows,
-        _animation(record, epochs),
+        partial(_animation, record, epochs),
     )
 
 

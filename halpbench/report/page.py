@@ -1,0 +1,311 @@
+"""The report as one HTML page that needs no network: tables, figures, machines, provenance."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+
+from halpbench.bench.records import SCHEMA, Record, Store, stores, write_atomic
+from halpbench.report import cells, figures, paper, tables
+from halpbench.report.cells import Row, Table
+from halpbench.report.inline import Drawing, drawings
+from halpbench.report.tables import Report
+
+# Reports in the order in which a reader wants them, with what to know first; others follow.
+SECTIONS = {
+    "summary": ("In short", "What low precision gains, beside what it could gain at most."),
+    "epochs": (
+        "Speedups",
+        "Whole epochs and their inner steps, against SVRG in floating point on the same samples.",
+    ),
+    "kernels": ("Kernels", "The operations that an inner step is made of, on every backend."),
+    "roofline": ("Roofline", "What the machine allows, and the share of it that is reached."),
+    "convergence": ("Convergence", "How far each contender comes, by epochs and by seconds."),
+}
+
+_UNITS = {
+    "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "%": 1e-2,
+    "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9,
+}  # fmt: skip
+_NUMBER = re.compile(r"(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?) ?(%|[a-zA-Z]+\b)?")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known of the machine of a store.
+
+    Attributes
+    ----------
+    store : Store
+    records : list of Record
+    reports : list of Report
+    damaged : list of str
+        What could not be read, and why.
+    """
+
+    store: Store
+    records: list[Record]
+    reports: list[Report]
+    damaged: list[str]
+
+
+class Speedup(NamedTuple):
+    """Times faster than float32, as a number and as text with its interval, and the bound."""
+
+    value: float
+    text: str
+    bound: float
+
+
+class Headline(NamedTuple):
+    """A contender on a problem: the speedups of its inner steps and of its epochs."""
+
+    problem: str
+    contender: str
+    inner: Speedup
+    epoch: Speedup
+    same_norm: float | None
+
+
+class Part(NamedTuple):
+    """What a section shows of one machine."""
+
+    machine: str
+    report: Report
+    backend: str
+    headlines: list[Headline]
+    drawings: list[Drawing]
+
+
+class Section(NamedTuple):
+    """A chapter of the page."""
+
+    name: str
+    title: str
+    intro: str
+    parts: list[Part]
+
+
+class Source(NamedTuple):
+    """Where records come from: of each fingerprint their number and dates; what is missing."""
+
+    folder: str
+    builds: list[tuple[str, int, str, str]]
+    skipped: list[tuple[str, str, int]]
+    damaged: list[str]
+
+
+class Comparison(NamedTuple):
+    """Machine records side by side: a row of texts for each field that any of them has."""
+
+    names: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def read(store: Store) -> Results:
+    """Read the records of a machine and make its reports; what is damaged is named in warnings."""
+    return _read(store, tables.build)
+
+
+def _read(store: Store, make_reports: Callable[[Store], list[Report]]) -> Results:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        records, reports = store.records(), make_reports(store)
+    # The reports read the records again, and so name again what is damaged.
+    damaged = list(dict.fromkeys(str(warning.message) for warning in caught))
+    for message in damaged:
+        warnings.warn(message, stacklevel=3)
+    return Results(store, records, reports, damaged)
+
+
+def write(root: Path, results: Sequence[Results]) -> Path:
+    """Write ``report.html`` below a results directory.
+
+    Parameters
+    ----------
+    root : Path
+        The records of the paper's experiments are read from its folder ``paper``, if it is there.
+    results : sequence of Results
+        One for each machine.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    path = root / "report.html"
+    experiments = [_read(store, lambda _: []) for store in stores(root / "paper")]
+    write_atomic(path, render(results, experiments))
+    return path
+
+
+def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> str:
+    """Return the page; equal records give equal text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": cells.number,
+        "sort_value": sort_value,
+        "numeric_columns": _numeric_columns,
+        "scale": _scale,
+    }
+    template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        sections=list(_sections(results)),
+        experiments=[
+            (found.store.machine, _experiments(found.records, f"p{number}"))
+            for number, found in enumerate(experiments)
+            if found.records
+        ],
+        machines=_comparison(results),
+        sources=[_source(found) for found in [*results, *experiments]],
+        schema=SCHEMA,
+        several=len(results) > 1,
+    )
+
+
+def sort_value(cell: str) -> float | None:
+    """Return what a cell is sorted by: its leading number, in units without prefix.
+
+    None for cells without a number, such as "-" and "diverged".
+    """
+    found = _NUMBER.match(cell)
+    if found is None:
+        return None
+    return float(found[1].replace(",", "")) * _UNITS.get(found[2] or "", 1.0)
+
+
+def _numeric_columns(table: Table) -> set[int]:
+    return {
+        column
+        for row in table.rows
+        for column, cell in enumerate(row)
+        if sort_value(cell) is not None
+    }
+
+
+def _scale(headlines: Sequence[Headline]) -> float:
+    """Return the speedup at the right end of the bars."""
+    speedups = [speedup for line in headlines for speedup in (line.inner, line.epoch)]
+    return 1.05 * max(1.0, *(max(s.value, s.bound) for s in speedups))
+
+
+def _sections(results: Sequence[Results]) -> Iterator[Section]:
+    names = dict.fromkeys([*SECTIONS, *(r.name for found in results for r in found.reports)])
+    for name in names:
+        title, intro = SECTIONS.get(name, (name.capitalize(), ""))
+        parts = [
+            Part(
+                found.store.machine,
+                report,
+                *(_headlines(found.reports) if name == "summary" else ("", [])),
+                drawings(partial(figures.pictures, report), f"m{number}"),
+            )
+            for number, found in enumerate(results)
+            for report in found.reports
+            if report.name == name
+        ]
+        if parts:
+            yield Section(name, title, intro, parts)
+
+
+def _headlines(reports: Sequence[Report]) -> tuple[str, list[Headline]]:
+    """Return the machine's best backend, and HALP on quantized data with it."""
+    rows = [row for report in reports for row in report.data.get("epochs", ())]
+    best = rows[0]["backend"] if rows else ""
+    return best, [
+        Headline(
+            row["problem"],
+            row["contender"],
+            _speedup(row, "inner"),
+            _speedup(row, "epoch"),
+            row.get("same_norm_speedup_over_f32"),
+        )
+        for row in rows
+        if row["contender"].startswith("HALP")
+        and (row["data"], row["backend"]) == ("quantized", best)
+        and "inner_speedup_over_f32" in row
+    ]
+
+
+def _speedup(row: Row, part: str) -> Speedup:
+    name = f"{part}_speedup_over_f32"
+    return Speedup(row[name], cells.interval(row, name), row[f"{part}_bound_over_f32"])
+
+
+def _experiments(records: Sequence[Record], prefix: str) -> list[Drawing]:
+    """Draw the paper's figures from the newest records of each, of one machine and suite."""
+    result = []
+    for name, make in paper.FIGURES.items():
+        mine = [r for r in records if r.case.get("figure") == name and r.skipped is None]
+        if not mine:
+            continue
+        newest = max(mine, key=lambda record: record.started)
+        alike = {
+            record.identity: record
+            for record in sorted(mine, key=lambda record: record.started)
+            if (record.fingerprint, record.case["suite"])
+            == (newest.fingerprint, newest.case["suite"])
+        }
+        result += drawings(partial(make, list(alike.values())), prefix)
+    return result
+
+
+def _comparison(results: Sequence[Results]) -> Comparison:
+    """Lay the machine records of the reports side by side."""
+    columns: list[tuple[str, dict[str, str]]] = []
+    for found in results:
+        for report in found.reports:
+            column = (found.store.machine, dict(_flat(report.machine)))
+            if column not in columns and report.machine:
+                columns.append(column)
+    fields = dict.fromkeys(field for _, texts in columns for field in texts)
+    return Comparison(
+        [name for name, _ in columns],
+        [(field, [texts.get(field, "") for _, texts in columns]) for field in fields],
+    )
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the fields of nested data with their dotted names; lists of plain values are one."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for number, item in enumerate(value, start=1):
+            yield from _flat(item, f"{name} {number}")
+    elif isinstance(value, list):
+        yield name, " ".join(map(str, value))
+    else:
+        yield name, f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _source(found: Results) -> Source:
+    by_build: dict[str, list[Record]] = {}
+    for record in found.records:
+        by_build.setdefault(record.fingerprint, []).append(record)
+    builds = []
+    for fingerprint, records in by_build.items():
+        started = [record.started for record in records]
+        builds.append((fingerprint, len(records), min(started), max(started)))
+    skipped = Counter((r.kind, r.skipped) for r in found.records if r.skipped is not None)
+    return Source(
+        str(found.store.raw),
+        builds,
+        [(kind, reason, count) for (kind, reason), count in skipped.items()],
+        found.damaged,
+    )

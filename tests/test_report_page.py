@@ -1,0 +1,324 @@
+"""The page of the report: what it says, and what a browser makes of it."""
+
+import html.parser
+import itertools
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+from browser import CHROMIUM, Browser
+from test_report_tables import MACHINE, call, epochs, kernel
+
+from halpbench.bench import experiments
+from halpbench.bench.records import Store, stores
+from halpbench.report import page
+from halpbench.report.page import sort_value
+
+NASTY = "<i>\"'&amp;</i><script>alert(1)</script>"
+SIZES = (256, 4096, 100_000, 40_000_000)
+TITLES = (
+    "In short",
+    "Speedups",
+    "Kernels",
+    "Convergence",
+    "The paper's figures",
+    "Machines",
+    "Provenance",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Results of two machines, one with names that HTML must not take for its own."""
+    root = tmp_path_factory.mktemp("results")
+    problem = {"name": NASTY, "n_classes": 10, "l2": 0.1, "step_size": 0.01}
+    named = epochs()
+    named = replace(named, case={**named.case, "problem": problem})
+    left_out = replace(named, case={**named.case, "data": "exact"}, series=(), skipped=NASTY)
+    for name, model in (("fast-cpu", "Fast CPU"), ("slow-cpu", NASTY)):
+        store = Store(root, name)
+        store.add_machine("f", {**MACHINE, "cpu": {**MACHINE["cpu"], "model": model}})
+        for n, backend in itertools.product(SIZES, ("avx2", "scalar")):
+            store.add(kernel("dot", n, {"f32": n, "f64": 2 * n, "i8": 9 + n // 4}, backend))
+        for record in (call(16, 50, 100), kernel("read", 10_000, {"i8": 1_000}), named, left_out):
+            store.add(record)
+    with open(store.raw / "kernel.jsonl", "a") as file:
+        file.write(NASTY + "\n")
+    paper = Store(root / "paper", "fast-cpu")
+    experiments.run(experiments.experiments("fig2", "smoke"), paper, "f")
+    return root
+
+
+@pytest.fixture(scope="module")
+def written(root):
+    with pytest.warns(UserWarning, match=r"line 10 skipped: not JSON"):
+        results = [page.read(store) for store in stores(root)]
+    return page.write(root, results)
+
+
+@pytest.fixture(scope="module")
+def text(written):
+    return written.read_text(encoding="utf-8")
+
+
+class Elements(html.parser.HTMLParser):
+    """The elements of a page with their attributes, and the text outside of scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def elements(text):
+    return Elements(text)
+
+
+# ---- What it says --------------------------------------------------------------------------------
+
+
+def test_what_records_say_is_text(elements):
+    tags = [tag for tag, _ in elements.elements]
+    assert tags.count("script") == 1
+    assert "i" not in tags
+    for place in ("Epochs: ", "Fast CPU", "slow-cpu", "Damaged: ", "skipped, ", "kind epochs, "):
+        assert place in elements.text
+    # A problem in titles and figures, a machine, a reason, a damaged line.
+    assert elements.text.count(NASTY) > 10
+
+
+def test_nothing_comes_from_elsewhere(text, elements):
+    assert "http" not in text
+    assert "@import" not in text
+    for _, attributes in elements.elements:
+        assert "src" not in attributes
+        assert attributes.get("href", "#").startswith(("#", "data:,"))
+    assert set(re.findall(r"url\((.)", text)) <= {"#"}
+
+
+def test_ids_are_unique_and_references_lead_somewhere(text, elements):
+    ids = [attributes["id"] for _, attributes in elements.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = re.findall(r'(?:url\(|href=")#([^")]+)', text)
+    assert len(targets) > 100
+    assert set(targets) <= set(ids)
+
+
+def test_sections_come_in_the_order_of_a_reader(text):
+    assert tuple(re.findall(r"<h2>(.*?)</h2>", text.replace("&#39;", "'"))) == TITLES
+
+
+def test_equal_records_give_equal_bytes(root, written):
+    before = written.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = [page.read(store) for store in stores(root)]
+    assert page.write(root, results).read_bytes() == before
+
+
+def test_the_headline_has_ratios_and_bounds(text):
+    line = re.search(r"<td>HALP D8M8</td>.*?</tr>", text, re.S)[0]
+    values = re.findall(r'data-value="([^"]*)"', line)
+    # Inner step and epoch: 4 times faster, a quarter of the bytes; fewer to the same norm.
+    assert [float(value) for value in values[:4]] == [4.0] * 4
+    assert 0 < float(values[4]) < 4
+
+
+def test_machines_stand_side_by_side(text):
+    rows = re.findall(r'<tr( class="differs")?><th scope="row">([\w.]+)</th><td>', text)
+    assert len(rows) > 10
+    assert [name for differs, name in rows if differs] == ["cpu.model"]
+
+
+def test_provenance(elements):
+    assert "f12" + "2024" + "2024-01-01T00:00:00" in re.sub(r"\s", "", elements.text)
+    assert "Skipped: 1 of kind epochs" in elements.text
+    assert "No record is damaged." in elements.text
+
+
+def test_no_results_make_a_page():
+    assert "Provenance" in page.render([])
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1.86 [1.75-1.89]", 1.86),
+        ("40,000,000", 4e7),
+        ("784 x 10", 784),
+        ("12.4 ns", 12.4e-9),
+        ("7.80 us", 7.8e-6),
+        ("320 MB", 3.2e8),
+        ("38%", 0.38),
+        ("1.2e-07", 1.2e-7),
+        ("-", None),
+        ("diverged", None),
+        ("HALP D8M8", None),
+        ("", None),
+    ],
+)
+def test_cells_sort_by_what_they_mean(cell, value):
+    assert sort_value(cell) == (value if value is None else pytest.approx(value))
+
+
+def test_the_template_is_in_the_package(tmp_path):
+    """As setuptools builds it, for wheels and for installation."""
+    top = Path(__file__).parents[1]
+    command = ["setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run([sys.executable, *command], cwd=top, check=True, capture_output=True)
+    built = tmp_path / "halpbench" / "report" / "page.html"
+    assert built.read_bytes() == (top / "halpbench" / "report" / "page.html").read_bytes()
+
+
+# ---- What a browser makes of it ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, written):
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        browser.resize(1280)
+        browser.open(written.as_uri())
+        yield browser
+
+
+@pytest.fixture
+def wide(browser):
+    """The page as loaded, in a wide window and light colours."""
+    browser.resize(1280)
+    browser.prefer("light")
+    return browser
+
+
+def test_it_opens_from_a_file_in_silence(wide, written):
+    assert [told["request"]["url"] for told in wide.told("Network.requestWillBeSent")] == [
+        written.as_uri()
+    ]
+    for kind in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+        assert not wide.told(kind)
+
+
+def test_every_figure_is_visible(wide):
+    boxes = wide.evaluate(
+        "[...document.querySelectorAll('.drawing svg')].map(svg => {"
+        "  const box = svg.getBoundingClientRect();"
+        "  const inner = svg.getBBox();"
+        "  return [box.width, box.height, inner.width, inner.height]; })"
+    )
+    # Three of each machine, and one of the paper's.
+    assert len(boxes) == 7
+    assert all(min(width, height) > 100 for *_, width, height in boxes)
+    assert all(min(width, height) > 100 for width, height, *_ in boxes)
+
+
+def column(browser, title, heading):
+    """Return what reads the order of a column and its cells, and what clicks on its heading."""
+    browser.evaluate(
+        f"window.table = [...document.querySelectorAll('.table')].find("
+        f"  figure => figure.querySelector('figcaption').textContent === {title!r});"
+        f"window.heading = [...table.querySelectorAll('thead th')].find("
+        f"  heading => heading.textContent === {heading!r});"
+        f"document.documentElement.style.scrollBehavior = 'auto';"
+        f"heading.scrollIntoView({{block: 'center'}})"
+    )
+
+    def state():
+        return browser.evaluate(
+            "[heading.ariaSort, [...table.querySelectorAll('tbody tr')].map("
+            "  row => row.cells[heading.cellIndex].textContent)]"
+        )
+
+    def click():
+        box = browser.evaluate("heading.firstElementChild.getBoundingClientRect().toJSON()")
+        browser.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    return state, click
+
+
+SORTED = [f"{n:,}" for n in SIZES]
+
+
+def test_a_click_sorts_numbers_by_value(wide):
+    state, click = column(wide, "dot, avx2", "elements")
+    click()
+    assert state() == ["ascending", SORTED]
+    click()
+    assert state() == ["descending", SORTED[::-1]]
+    state, click = column(wide, "dot, avx2", "i8")
+    click()
+    # By time, not by the digits.
+    assert state() == ["ascending", ["73.0 ns", "1.03 us", "25.0 us", "10.0 ms"]]
+
+
+def test_the_keyboard_sorts_too(wide):
+    state, _ = column(wide, "dot, scalar", "elements")
+    wide.evaluate("table.closest('details').open = true; heading.firstElementChild.focus()")
+    wide.press("Enter")
+    wide.press("Enter")
+    assert state() == ["descending", SORTED[::-1]]
+
+
+def test_text_sorts_by_its_letters(wide):
+    state, click = column(wide, "In short: HALP over SVRG", "contender")
+    click()
+    way, cells = state()
+    assert way == "ascending"
+    assert cells == sorted(cells)
+
+
+@pytest.mark.parametrize("width", [320, 375])
+def test_a_phone_shows_the_page_without_scrolling_sideways(browser, width):
+    browser.resize(width)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    # Tables and figures are wider, and scroll within boxes of their own.
+    assert browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
+    )
+
+
+def luminance(color):
+    """Relative luminance of "rgb(r, g, b)", as WCAG 2 defines it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_both_schemes(wide, scheme):
+    wide.prefer(scheme)
+    page_color, *inks = wide.evaluate(
+        "[getComputedStyle(document.body).backgroundColor,"
+        " ...['body', '.note', 'nav a', 'summary', 'thead button'].map("
+        "   name => getComputedStyle(document.querySelector(name)).color),"
+        " ...[...document.querySelectorAll('.drawing text')].map("
+        "   text => getComputedStyle(text).fill)]"
+    )
+    behind = luminance(page_color)
+    assert (behind > 0.5) == (scheme == "light")
+    for ink in set(inks):
+        low, high = sorted((behind, luminance(ink)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, ink
+
+
+def test_print_has_every_section_and_table(wide):
+    printed = wide.pdf()
+    assert printed.startswith(b"%PDF")
+    for title in TITLES:
+        assert title.encode() in printed, title
+    assert wide.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")

@@ -383,7 +383,7 @@ class _Descent:
             if self.rows_bits:
                 del self.rows  # two copies need not exist at once
             self.rows, self.rows_bits = self.preconditioner.quantize(bits), bits
-            self.passes += 2
+            self.passes += 1
         self.step_size = self._step_size()
         self.most_step_size = LARGEST_GAIN * self.step_size
         self.memory.clear()

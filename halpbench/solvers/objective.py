@@ -19,6 +19,8 @@ FloatArray = NDArray[np.float64]
 # threads, because the partial sums follow it.
 BLOCK_ELEMENTS = 1 << 18
 
+FOLDED = 4096  # elements of rows that are reduced together
+
 # Margins are computed as x . w - mean . w, which loses digits where a mean is large against the
 # spread of its column. Beyond this ratio the blocks are centered themselves, which costs a copy.
 CENTER_BLOCKS_ABOVE = 10.0
@@ -82,7 +84,8 @@ class LinearObjective:
         self.weights = sample_weight
         self.total_weight = float(len(X)) if sample_weight is None else float(sample_weight.sum())
         self.fit_intercept = fit_intercept
-        self.double = False
+        self.double = self._center_blocks = False
+        self._at_zero: Evaluation | None = None
         self._map: Callable[..., Iterator[Any]] = map
         self._n_threads = n_threads
         step = max(1, BLOCK_ELEMENTS // X.shape[1])
@@ -119,30 +122,50 @@ class LinearObjective:
         return block
 
     def _describe_columns(self) -> None:
-        def describe(rows: slice) -> tuple[FloatArray, FloatArray, NDArray[Any], NDArray[Any]]:
-            block = self.X[rows]
-            s = np.ones(len(block)) if self.weights is None else self.weights[rows]
-            kept = block if s.all() else block[s > 0]
-            if not len(kept):
-                kept = block[:1] * 0 + np.nan  # fmin and fmax pass over it
-            sums = s.astype(block.dtype) @ block
-            return sums.astype(np.float64), s @ block**2, kept.min(axis=0), kept.max(axis=0)
+        """Mean and range of the columns, and on the way the gradient at zero, by one pass."""
+
+        def describe(rows: slice) -> tuple[FloatArray, FloatArray, NDArray[Any], NDArray[Any], Any]:
+            block, y = self.X[rows], self.y[rows]
+            losses, derivative = self._loss(np.zeros((len(y), self.n_outputs), block.dtype), y)
+            factors = np.column_stack([derivative, np.ones_like(losses)])
+            kept = block
+            if self.weights is not None:
+                s = self.weights[rows]
+                losses = losses * s
+                factors *= s[:, None].astype(block.dtype)
+                kept = block if s.all() else block[s > 0]
+                if not len(kept):
+                    kept = block[:1] * 0 + np.nan  # fmin and fmax pass over it
+            squares = np.zeros(block.shape[1])
+            if self.fit_intercept:
+                squares = (factors[:, -1] @ np.square(block)).astype(np.float64)
+            sums = np.column_stack([factors.T @ block, factors.sum(axis=0)]).astype(np.float64)
+            low, high = (_by_column(extreme, kept) for extreme in (np.minimum, np.maximum))
+            return sums, squares, low, high, losses.sum(dtype=np.float64)
 
         d = self.X.shape[1]
-        sums, squares = np.zeros(d), np.zeros(d)
+        sums, squares, loss = np.zeros((self.n_outputs + 1, d + 1)), np.zeros(d), 0.0
         low, high = np.full(d, np.inf), np.full(d, -np.inf)
-        for block_sums, block_squares, block_low, block_high in self.map_blocks(describe):
+        for block_sums, block_squares, block_low, block_high, block_loss in self.map_blocks(
+            describe
+        ):
             sums += block_sums
             squares += block_squares
             low, high = np.fmin(low, block_low), np.fmax(high, block_high)
-        mean = np.clip(sums / self.total_weight, low, high)
-        self.mean = mean if self.fit_intercept else np.zeros(d)
-        self.largest = np.maximum(high - self.mean, self.mean - low)
+            loss += block_loss
+        mean = np.zeros(d)
+        if self.fit_intercept:
+            mean = np.clip(sums[-1, :d] / self.total_weight, low, high)
+            spread = np.sqrt(np.maximum(squares / self.total_weight - mean**2, 0))
+            far = np.abs(mean) > CENTER_BLOCKS_ABOVE * np.maximum(spread, 1e-300)
+            self._center_blocks = bool(far.any())
+        self.mean = mean
+        self.largest = np.maximum(high - mean, mean - low)
         self.largest[self.largest == 0] = 1.0
-        spread = np.sqrt(np.maximum(squares / self.total_weight - mean**2, 0))
-        self._center_blocks = bool(
-            (np.abs(self.mean) > CENTER_BLOCKS_ABOVE * np.maximum(spread, 1e-300)).any()
-        )
+        if not self._center_blocks:
+            self._at_zero = self._evaluation(
+                loss, sums[:-1, :d], sums[:-1, d], np.zeros((self.n_outputs, d))
+            )
 
     def evaluate(
         self, w: FloatArray, b: FloatArray, reference: FloatArray | None = None
@@ -156,6 +179,12 @@ class LinearObjective:
         reference : ndarray of shape (N, n_outputs), float64, optional
             Receives the probabilities (of label 1 for "logistic").
         """
+        if self._at_zero is not None and not (w.any() or b.any()):
+            if reference is not None:
+                zeros = np.zeros((1, self.n_outputs))
+                self._loss(zeros, self.y[:1])
+                reference[...] = zeros
+            return self._at_zero
         dtype = np.float64 if self.double else self.X.dtype
         columns = np.ascontiguousarray(w.T, dtype)
         inside = self._center_blocks
@@ -186,27 +215,34 @@ class LinearObjective:
             loss += block_loss
             total += block_gradient
             gradient_b += block_sum
-        if not inside and self.fit_intercept:
-            total -= np.outer(gradient_b, self.mean)
-        total /= self.total_weight
-        total += self.l2 * w
+        return self._evaluation(loss, total, gradient_b, w)
+
+    def _evaluation(
+        self, loss: float, of_w: FloatArray, of_b: FloatArray, w: FloatArray
+    ) -> Evaluation:
+        """From sums over the samples, their rows not being centered unless blocks are."""
         if not self.fit_intercept:
-            gradient_b[:] = 0
-        loss = loss / self.total_weight + 0.5 * self.l2 * float(np.vdot(w, w))
-        return Evaluation(loss, total, gradient_b / self.total_weight)
+            of_b = np.zeros(len(of_b))
+        elif not self._center_blocks:
+            of_w = of_w - np.outer(of_b, self.mean)
+        return Evaluation(
+            loss / self.total_weight + 0.5 * self.l2 * float(np.vdot(w, w)),
+            of_w / self.total_weight + self.l2 * w,
+            of_b / self.total_weight,
+        )
 
     def _loss(self, margins: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Losses and their derivatives; ``margins`` become probabilities, in place."""
         if self.kind == "squared":
-            residual = margins - y
+            residual = margins - y.astype(margins.dtype)
             return 0.5 * (residual**2).sum(axis=1), residual
         if self.kind == "logistic":
-            sign = np.where(y, 1, -1).astype(margins.dtype)[:, None]
-            losses = np.logaddexp(0, -sign * margins)[:, 0]
-            # 1 / (1 + e^-m) without overflow for either sign of m.
+            labels = y[:, None].astype(margins.dtype)
+            # log(1 + e^-m) and 1 / (1 + e^-m) without overflow for either sign of m.
             small = np.exp(-np.abs(margins))
+            losses = (np.log(1 + small) + np.maximum(margins, 0) - labels * margins)[:, 0]
             np.divide(np.where(margins >= 0, 1, small), 1 + small, out=margins)
-            return losses, margins - y[:, None].astype(margins.dtype)
+            return losses, margins - labels
         each = np.arange(len(y))
         margins -= margins.max(axis=1, keepdims=True)
         at_label = margins[each, y]
@@ -216,3 +252,14 @@ class LinearObjective:
         derivative = margins.copy()
         derivative[each, y] -= 1
         return np.log(sums) - at_label, derivative
+
+
+def _by_column(extreme: np.ufunc, block: NDArray[Any]) -> NDArray[Any]:
+    """``extreme.reduce(block, axis=0)``, as if several short rows were one long row."""
+    n, d = block.shape
+    fold = min(n, max(1, FOLDED // d))
+    if fold == 1 or not block.flags.c_contiguous:
+        return extreme.reduce(block, axis=0)  # type: ignore[no-any-return]
+    whole = n // fold * fold
+    folded = extreme.reduce(block[:whole].reshape(-1, fold * d), axis=0).reshape(fold, d)
+    return extreme.reduce(np.concatenate([folded, block[whole:]]), axis=0)  # type: ignore[no-any-return]

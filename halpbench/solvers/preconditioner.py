@@ -31,6 +31,7 @@ PROJECTION_LIMIT = 10**9
 # The penalty on a scaled weight is l2 / scale^2. A column that is small next to the penalty is left
 # small, so that this is at most a fortieth of the loss's curvature.
 PENALTY_SHARE = 1 / 40
+HEADROOM = 1.25  # of the scale over the largest entry of that sample
 FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
 
 
@@ -84,7 +85,8 @@ class Preconditioner:
         self.scales = np.sqrt(objective.largest**2 + least)
         rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
         chosen = np.sort(random.choice(len(X), rows, replace=False))
-        sample = (X[chosen] - objective.mean) / self.scales
+        raw = (X[chosen] - objective.mean) / self.scales
+        sample = raw.copy()
         if objective.weights is not None:
             s = objective.weights[chosen]
             sample *= np.sqrt(s / max(s.mean(), 1e-300))[:, None]
@@ -98,6 +100,10 @@ class Preconditioner:
         self.level = float(eigenvalues[rank]) if trace > 0 else 1.0
         self.axes = np.ascontiguousarray(axes[:, :rank])
         self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
+        # Of x', to begin with.
+        self.largest = float((objective.largest / self.scales).max())
+        if rank:
+            self.largest = HEADROOM * float(np.abs(self._shrunk(raw)).max())
 
     @property
     def rank(self) -> int:
@@ -130,42 +136,38 @@ class Preconditioner:
     def quantize(self, bits: int) -> QuantizedRows:
         """x', with a constant column for the intercept, as integers of one scale.
 
-        The scale is that of the largest entry, which takes a pass over the data of its own.
+        The scale is that of the largest entry as far as it is known; if a larger one turns up, the
+        pass over the data is repeated.
         """
         objective, limit = self.objective, largest_integer(bits)
-        X = objective.X
+        X, d = objective.X, objective.X.shape[1]
+        values = memory.padded_rows(len(X), d + objective.fit_intercept, np.dtype(f"int{bits}"))
         inverse = (1 / self.scales).astype(X.dtype)
+        ones = np.ones(d, X.dtype)
 
-        def transformed(rows: slice) -> NDArray[Any]:
+        def fill(rows: slice) -> tuple[float, float, float]:
             block = objective.centered(rows)
             block *= inverse
-            return self._shrunk(block)
-
-        def survey(rows: slice) -> tuple[float, float, float]:
-            block = transformed(rows)
-            norms = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+            block = np.ascontiguousarray(self._shrunk(block))
+            whole = np.empty(block.shape, values.dtype)
+            quantize_into(block.reshape(-1), whole.reshape(-1), scale, kernels.Rng(0, "nearest"))
+            values[rows, :d] = whole
+            largest = float(max(block.max(), -block.min()))
+            norms = (np.square(block, out=block) @ ones).astype(np.float64)
             if self.curvatures is not None:
                 norms *= self.curvatures[rows]
             s = 1.0 if objective.weights is None else objective.weights[rows]
-            return float(np.abs(block).max()), float((s * norms).sum()), float((s * norms**2).sum())
+            return largest, float((s * norms).sum()), float((s * norms**2).sum())
 
-        largest, second, fourth = np.array(list(objective.map_blocks(survey))).T
-        scale = float(largest.max()) / limit or 1.0
+        scale = self.largest / limit or 1.0
+        while True:
+            largest, second, fourth = np.array(list(objective.map_blocks(fill))).T
+            if largest.max() <= scale * (limit + 0.5):
+                break
+            scale = float(largest.max()) / limit
         constant = 0
         if objective.fit_intercept:
             constant = int(np.clip(np.rint(np.sqrt(self.level) / scale), 1, limit))
-        n, d = X.shape
-        values = memory.padded_rows(n, d + bool(constant), np.dtype(f"int{bits}"))
-
-        def fill(rows: slice) -> None:
-            nearest = kernels.Rng(0, "nearest")
-            block = np.ascontiguousarray(transformed(rows))
-            whole = np.empty(block.shape, values.dtype)
-            quantize_into(block.reshape(-1), whole.reshape(-1), scale, nearest)
-            values[rows, :d] = whole
-
-        list(objective.map_blocks(fill))
-        if constant:
             values[:, d] = constant
         mean_norm = second.sum() / objective.total_weight
         norm = fourth.sum() / second.sum() if mean_norm > 0 else 0.0
@@ -192,8 +194,9 @@ def _principal_axes(
 ) -> tuple[FloatArray, FloatArray]:
     """Leading eigenvalues and eigenvectors of sample^T sample / rows + diag(penalty)."""
     rows, d = sample.shape
-    basis = np.eye(d)
-    if d >= EXACT_BELOW:
+    if d < EXACT_BELOW:
+        basis = np.eye(d)
+    else:
         # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
         basis = random.standard_normal((d, min(SKETCH_AXES, rows)))
         for _ in range(3):

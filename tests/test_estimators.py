@@ -150,6 +150,44 @@ def test_no_regularization_at_all():
     np.testing.assert_allclose(ours.coef_, reference.coef_, rtol=1e-4)
 
 
+def many_samples():
+    """Name, X, y, weights: sets of which a part of the samples is enough to take steps on."""
+    random = np.random.default_rng(5)
+    X = random.standard_normal((40_000, 4))
+    y = X @ np.array([1, -2, 0.5, 0]) + random.standard_normal(40_000) > 0
+    yield "gaussian", X, y, None
+    yield "sorted by class", X[np.argsort(y)], np.sort(y), None
+    yield "weighted", X, y, random.integers(0, 3, 40_000).astype(float)
+    few = np.zeros(40_000)
+    few[:20] = 1
+    yield "few with weights", X, y, few
+    yield "one class rare", X, X[:, 0] + random.standard_normal(40_000) > 3.5, None
+    yield "heavy tails", random.standard_t(1.2, (40_000, 4)), y, None
+    X = X.copy()
+    X[7] = [1e3, 1e3, 1e3, -1e3]  # most probably not in the part
+    yield "one far away", X, y, None
+
+
+@pytest.mark.parametrize(
+    ("name", "X", "y", "s"), [pytest.param(*c, id=c[0]) for c in many_samples()]
+)
+def test_steps_on_a_part_of_the_samples_reach_the_solution_of_all(name, X, y, s):
+    ours = HALPClassifier(tol=1e-8, random_state=0).fit(X, y, s)
+    reference = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, y, s)
+    size = np.abs(reference.coef_).max()
+    np.testing.assert_allclose(ours.coef_, reference.coef_, rtol=0, atol=RELATIVE * size)
+    np.testing.assert_allclose(ours.intercept_, reference.intercept_, rtol=RELATIVE, atol=1e-6)
+    history = ours.history_
+    assert history["samples"].iloc[-1] == len(X)
+    if name == "gaussian":
+        assert history["step_samples"].iloc[-1] == len(X) // 8
+    if name in ("few with weights", "one far away"):
+        assert history["step_samples"].iloc[-1] == len(X)
+    regressor = HALPRegressor(tol=1e-8, random_state=0).fit(X, X[:, 0] + y, s)
+    ridge = Ridge().fit(X, X[:, 0] + y, s)
+    np.testing.assert_allclose(regressor.coef_, ridge.coef_, rtol=0, atol=1e-5)
+
+
 # ---- How it got there ----------------------------------------------------------------------------
 
 

@@ -30,7 +30,7 @@ from halpbench.fixedpoint import largest_integer
 from halpbench.solvers._loops import InnerLoop
 from halpbench.solvers.objective import FloatArray, LinearObjective
 from halpbench.solvers.precision import PRECISIONS
-from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows
+from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
 
 LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
@@ -43,6 +43,10 @@ FIRST_STEPS = 1 << 18
 LEAST_STEPS = 1 << 13
 # Up to here an epoch is made longer rather than slow directions endured.
 MOST_STEPS = 1 << 15
+# Steps are taken on a part of the samples where it has many of them for every weight: its Hessian
+# is then close to that of all, to about the root of one over this number.
+PART_OF_SAMPLES = 8
+SAMPLES_PER_WEIGHT = 1000
 # Steps an epoch that each axis of the preconditioned data should get, in units of the ratio of the
 # mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
 # Those of the others are unknown at first, and a small part of their bound for most samples.
@@ -85,13 +89,13 @@ class Outcome:
 
 @dataclass
 class _Point:
-    """A centre, in preconditioned variables, with its loss and gradient."""
+    """A centre, with loss and gradient there of the objective that it was evaluated for."""
 
-    v: FloatArray
+    w: FloatArray
     b: FloatArray
     loss: float = math.inf
-    gradient_v: FloatArray = field(default_factory=lambda: np.empty(0))
-    gradient_b: FloatArray = field(default_factory=lambda: np.empty(0))
+    of_w: FloatArray = field(default_factory=lambda: np.empty(0))
+    of_b: FloatArray = field(default_factory=lambda: np.empty(0))
     norm: float = math.inf  # what `tol` is compared with
 
 
@@ -133,10 +137,16 @@ def minimize(
 class _Descent:
     """The state of :func:`minimize`."""
 
+    preconditioner: Preconditioner
     rows: QuantizedRows
     rows_bits = 0
+    steps = 0
     step_size = most_step_size = scale = norm_since = math.nan
     rejected = rejected_since = 0  # epochs undone: in a row, and since the norm fell to a tenth
+    reach = 0.0  # largest displacement of an entry in the last epoch
+    passes = 0.0
+    displacement: FloatArray | None = None
+    extrapolating = False
 
     def __init__(
         self,
@@ -148,32 +158,55 @@ class _Descent:
         start: tuple[FloatArray, FloatArray] | None,
     ) -> None:
         self.started = time.perf_counter()
-        self.objective, self.tol, self.unit = objective, tol, unit
+        # Full gradients are those of `objective`, steps are taken on the samples of `sampled`. Both
+        # are the whole, unless a part of the samples is enough for now.
+        self.whole = self.objective = self.sampled = objective
+        self.tol, self.unit = tol, unit
         self.ladder = list(LADDER[LADDER.index(precision) :])
         self.random = np.random.default_rng(seed)
         self.rounding = kernels.Rng(seed)
-        n = len(objective.X)
-        self.steps = max(min(2 * n, FIRST_STEPS), LEAST_STEPS)
-        self.preconditioner = Preconditioner(
-            objective,
-            self.steps / STEPS_PER_AXIS["known" if objective.kind == "squared" else "unknown"],
-            self.random,
-        )
         # The Hessian of a squared loss is known from the start. A softmax has a Hessian for each
         # pair of classes: what suits their mean made some of them slower.
         self.reconditioned = objective.kind != "logistic"
-        self.reference = None if objective.kind == "squared" else np.empty((n, objective.n_outputs))
-        self.reach = 0.0  # largest displacement of an entry in the last epoch
-        self.passes = 0.0
-        self.displacement: FloatArray | None = None
+        self.scales = column_scales(objective)
         self.memory: list[tuple[FloatArray, FloatArray]] = []
-        self.extrapolating = False
-        d = objective.X.shape[1]
+        n, d = objective.X.shape
+        shape = n, objective.n_outputs
+        self.probabilities = None if objective.kind == "squared" else np.empty(shape)
         w, b = start or (np.zeros((objective.n_outputs, d)), np.zeros(objective.n_outputs))
-        self.point = self._evaluate(
-            _Point(self.preconditioner.variables(w), b + w @ objective.mean)
-        )
+        self.point = self._evaluate(_Point(w, b + w @ objective.mean))
         self.norms = [self.point.norm]
+
+    def _prepare(self) -> None:
+        """Choose the samples, precondition and quantize them."""
+        self.chosen = self._choose()
+        if self.chosen is not None:
+            self.sampled = self.whole.of_samples(self.chosen)
+        self._precondition()
+        if self.point.norm > self._sampling_noise():
+            self.objective = self.sampled
+            if self.chosen is not None:
+                self.point = self._evaluate(self.point)
+        self._quantize()
+
+    def _sampling_noise(self) -> float:
+        """How large an entry of the whole gradient is where that of the sampled part is zero.
+
+        The variance of a mean over n of N samples, where e^2 / 2 <= loss for every loss with
+        derivative e with respect to the margins.
+        """
+        n, total = len(self.sampled.X), len(self.whole.X)
+        square = max(self.preconditioner.mean_square, float(self.whole.fit_intercept))
+        return math.sqrt(2 * self.point.loss * square * (1 / n - 1 / total))
+
+    def _choose(self) -> NDArray[np.intp] | None:
+        """The samples to take steps on, where a part of them is enough for all the weights."""
+        X, weights = self.whole.X, self.whole.weights
+        candidates = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
+        size = len(candidates) // PART_OF_SAMPLES
+        if size < SAMPLES_PER_WEIGHT * X.shape[1] * self.whole.n_outputs:
+            return None
+        return np.sort(self.random.choice(candidates, size, replace=False))
 
     def run(self, max_epochs: int, callback: Callable[[dict[str, Any]], object] | None) -> Outcome:
         """Take epochs until one of the reasons to stop."""
@@ -182,9 +215,13 @@ class _Descent:
         if self.point.norm <= self.tol:
             status = "converged"
         else:
-            self._quantize()
+            self._prepare()
             for epoch in range(1, max_epochs + 1):
                 accepted = self._epoch()
+                if self.objective is not self.whole and self.point.norm <= max(
+                    self.tol, self._sampling_noise()
+                ):
+                    self._leave_the_part()
                 history.append(self._row(epoch, accepted))
                 if callback is not None and callback(dict(history[-1])):
                     status = "stopped"
@@ -201,8 +238,8 @@ class _Descent:
                 else:
                     continue
                 break
-        w = self.preconditioner.weights(self.point.v)
-        return Outcome(w, self.point.b - w @ self.objective.mean, status, history)
+        w = self.point.w
+        return Outcome(w, self.point.b - w @ self.whole.mean, status, history)
 
     # ---- One epoch -------------------------------------------------------------------------------
 
@@ -210,12 +247,14 @@ class _Descent:
         """Try an epoch; whether it was accepted."""
         before = self.point
         z = self._inner_loop()
-        self.passes += self.steps / len(self.objective.X)
+        self.passes += self.steps / len(self.whole.X)
         if z is not None:
-            v, b = self._extrapolated(z)
-            self.point = self._evaluate(_Point(v, b))
+            self.point = self._evaluate(self._following(self._extrapolated(z)))
         if z is None or not self._is_better(before):
             self.point, self.displacement = before, None
+            if self.objective is not self.sampled:
+                self._take_all_samples()
+                return False
             self.rejected += 1
             self.rejected_since += 1
             if not self.extrapolating:
@@ -234,30 +273,33 @@ class _Descent:
             self.point = self._evaluate(self.point)
         return True
 
-    def _extrapolated(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The next centre, by Anderson acceleration of the map v -> v + z.
+    def _extrapolated(self, z: FloatArray) -> FloatArray:
+        """The displacement to the next centre, by Anderson acceleration of the map v -> v + z.
 
         Walker and Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer. Anal. 49,
         2011, section 1 (type II, no damping). Slow directions, which dominate the displacements
         after a few epochs, are what it sees through.
         """
-        v, b = self.point.v, self.point.b
-        d = v.shape[1]
-        at = v
-        if z.shape[1] > d:
-            at = np.hstack([v, b[:, None] / self.rows.constant])
-        self.memory.append((at, z))
-        del self.memory[: -MEMORY - 1]
-        following = at + z
-        self.extrapolating = len(self.memory) > 1
+        following = z
+        self.extrapolating = len(self.memory) > 0
         if self.extrapolating:
-            dv = np.diff([at.ravel() for at, _ in self.memory], axis=0)
-            dz = np.diff([z.ravel() for _, z in self.memory], axis=0)
+            dv = np.array([taken.ravel() for taken, _ in self.memory])
+            dz = np.diff([each.ravel() for _, each in self.memory] + [z.ravel()], axis=0)
             gram = dz @ dz.T
             gram[np.diag_indices_from(gram)] *= 1 + RIDGE
             gamma = np.linalg.lstsq(gram, dz @ z.ravel(), rcond=None)[0]
             following = following - (gamma @ (dv + dz)).reshape(z.shape)
-        return following[:, :d], following[:, d] * self.rows.constant if z.shape[1] > d else b
+        self.memory.append((following, z))
+        del self.memory[:-MEMORY]
+        return following
+
+    def _following(self, displacement: FloatArray) -> _Point:
+        """The centre at a displacement of the preconditioned variables."""
+        d = self.point.w.shape[1]
+        w = self.point.w + self.preconditioner.weights(displacement[:, :d])
+        if displacement.shape[1] == d:
+            return _Point(w, self.point.b)
+        return _Point(w, self.point.b + displacement[:, d] * self.rows.constant)
 
     def _is_better(self, before: _Point) -> bool:
         after = self.point
@@ -279,7 +321,7 @@ class _Descent:
                 return
             if cosine > ALIGNED:
                 if self.step_size >= self.most_step_size:
-                    most = max(2 * len(self.objective.X), MOST_STEPS)
+                    most = max(2 * len(self.sampled.X), MOST_STEPS)
                     self.steps = max(self.steps, min(2 * self.steps, most))
                 self.step_size = min(self.step_size * FASTER, self.most_step_size)
             elif cosine < -ALIGNED:
@@ -301,9 +343,12 @@ class _Descent:
         precision = PRECISIONS[self.ladder[0]]
         limit = largest_integer(precision.model_bits)
         a, point, rows = self.step_size, self.point, self.rows
-        gradient = point.gradient_v
+        gradient = self.preconditioner.gradient(point.of_w)
         if rows.constant:
-            gradient = np.hstack([gradient, rows.constant * point.gradient_b[:, None]])
+            gradient = np.hstack([gradient, rows.constant * point.of_b[:, None]])
+        reference = self.probabilities
+        if reference is not None and self.objective is not self.sampled:
+            reference = reference[self.chosen]
         samples = self._samples()
         bounds = np.linspace(0, len(samples), PARTS + 1).astype(int)
         largest = float(np.abs(gradient).max())
@@ -326,7 +371,7 @@ class _Descent:
                 encoded,
                 exponent,
                 wide,
-                self.reference,
+                reference,
                 rows.scale,
                 scale,
                 a,
@@ -350,7 +395,7 @@ class _Descent:
 
     def _penalty(self, moved: FloatArray) -> FloatArray:
         """The gradient of the penalty's change, which the steps take as constant over a part."""
-        d = self.point.v.shape[1]
+        d = self.point.w.shape[1]
         result = np.zeros(moved.shape)
         of_w = self.objective.l2 * self.preconditioner.weights(moved[:, :d])
         result[:, :d] = self.preconditioner.gradient(of_w)
@@ -361,13 +406,13 @@ class _Descent:
 
         Systematic sampling: each sample occurs floor or ceil of its expected number of times.
         """
-        n = len(self.objective.X)
+        n = len(self.sampled.X)
         orders = []
         for _ in range(-(-self.steps // n)):
-            if self.objective.weights is None:
+            if self.sampled.weights is None:
                 order = self.random.permutation(n)
             else:
-                cumulative = np.cumsum(self.objective.weights) / self.objective.weights.sum()
+                cumulative = np.cumsum(self.sampled.weights) / self.sampled.weights.sum()
                 at = (np.arange(n) + self.random.random()) / n
                 order = np.minimum(np.searchsorted(cumulative, at, side="right"), n - 1)
                 self.random.shuffle(order)
@@ -391,21 +436,47 @@ class _Descent:
         self.norms, self.norm_since = self.norms[-1:], self.norms[-1]
         self.displacement = None
 
+    def _precondition(self, curvatures: FloatArray | None = None) -> None:
+        if self.rows_bits:
+            del self.rows
+            self.rows_bits = 0
+        exact = self.whole.kind == "squared" or curvatures is not None
+        n = len(self.sampled.X)
+        self.steps = max(self.steps, min(2 * n, FIRST_STEPS), LEAST_STEPS)
+        self.preconditioner = Preconditioner(
+            self.sampled,
+            self.steps / STEPS_PER_AXIS["known" if exact else "unknown"],
+            self.random,
+            curvatures,
+        )
+
     def _recondition(self) -> None:
         """Precondition for the curvatures that the samples have here, near the solution."""
         self.reconditioned = True
-        assert self.reference is not None
-        p = self.reference[:, 0]
-        curvatures = p * (1 - p) / self.objective.curvature
-        w = self.preconditioner.weights(self.point.v)
-        del self.rows
-        self.rows_bits = 0
-        self.preconditioner = Preconditioner(
-            self.objective, self.steps / STEPS_PER_AXIS["known"], self.random, curvatures
-        )
-        self.point = self._evaluate(_Point(self.preconditioner.variables(w), self.point.b))
+        assert self.probabilities is not None
+        p = self.probabilities[:, 0]
+        if self.objective is not self.sampled:
+            p = p[self.chosen]
+        self._precondition(p * (1 - p) / self.objective.curvature)
         self.reach = 0.0
         self._quantize()
+
+    def _leave_the_part(self) -> None:
+        """Take full gradients over all samples; the steps remain on the part."""
+        self.objective = self.whole
+        self.point = self._evaluate(self.point)
+        self.norms, self.norm_since = [self.point.norm], self.point.norm
+        self.memory.clear()
+        self.displacement = None
+
+    def _take_all_samples(self) -> None:
+        self.sampled, self.chosen = self.whole, None
+        self.point = self._evaluate(self.point)
+        if self.objective.kind == "logistic" and self.reconditioned:
+            self._recondition()
+        else:
+            self._precondition()
+            self._quantize()
 
     def _step_size(self) -> float:
         """1 / (curvature times mean squared row norm), or what the penalty bears.
@@ -422,17 +493,17 @@ class _Descent:
 
     def _evaluate(self, point: _Point) -> _Point:
         """Loss and gradient at a point; the reference of every sample."""
-        w = self.preconditioner.weights(point.v)
+        n = len(self.objective.X)
+        probabilities = None if self.probabilities is None else self.probabilities[:n]
         with np.errstate(over="ignore", invalid="ignore"):
-            at = self.objective.evaluate(w, point.b, self.reference)
-        self.passes += 1
-        scaled = at.weights / self.preconditioner.scales
-        norm = max(float(np.abs(scaled).max()), float(np.abs(at.intercept).max()))
+            at = self.objective.evaluate(point.w, point.b, probabilities)
+        self.passes += n / len(self.whole.X)
+        norm = max(float(np.abs(at.weights / self.scales).max()), float(np.abs(at.intercept).max()))
         return _Point(
-            point.v,
+            point.w,
             point.b,
             at.loss,
-            self.preconditioner.gradient(at.weights),
+            at.weights,
             at.intercept,
             norm if math.isfinite(norm) else math.inf,
         )
@@ -442,6 +513,8 @@ class _Descent:
             "epoch": epoch,
             "seconds": time.perf_counter() - self.started,
             "passes": self.passes,
+            "samples": len(self.objective.X),
+            "step_samples": len(self.sampled.X),
             "loss": self.point.loss,
             "grad_norm": self.point.norm / self.unit,
             "accepted": accepted,

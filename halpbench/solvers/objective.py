@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ FOLDED = 4096  # elements of rows that are reduced together
 # Margins are computed as x . w - mean . w, which loses digits where a mean is large against the
 # spread of its column. Beyond this ratio the blocks are centered themselves, which costs a copy.
 CENTER_BLOCKS_ABOVE = 10.0
+
+ROUNDING = 2.0**-53
 
 CURVATURE = {"squared": 1.0, "logistic": 0.25, "softmax": 0.5}
 
@@ -82,16 +85,29 @@ class LinearObjective:
     ) -> None:
         self.X, self.y, self.kind, self.n_outputs, self.l2 = X, y, kind, n_outputs, l2
         self.weights = sample_weight
-        self.total_weight = float(len(X)) if sample_weight is None else float(sample_weight.sum())
         self.fit_intercept = fit_intercept
         self.double = self._center_blocks = False
         self._at_zero: Evaluation | None = None
         self._map: Callable[..., Iterator[Any]] = map
         self._n_threads = n_threads
-        step = max(1, BLOCK_ELEMENTS // X.shape[1])
-        self.blocks = [slice(i, min(i + step, len(X))) for i in range(0, len(X), step)]
+        self._partition()
         with self.threads():
             self._describe_columns()
+
+    def _partition(self) -> None:
+        n, d = self.X.shape
+        self.total_weight = float(n) if self.weights is None else float(self.weights.sum())
+        step = max(1, BLOCK_ELEMENTS // d)
+        self.blocks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+    def of_samples(self, chosen: NDArray[np.integer]) -> LinearObjective:
+        """The mean over some of the samples, copied; mean and range remain those of all."""
+        part = copy.copy(self)
+        part.X, part.y = self.X[chosen], self.y[chosen]
+        part.weights = None if self.weights is None else self.weights[chosen]
+        part._at_zero = None
+        part._partition()
+        return part
 
     @property
     def curvature(self) -> float:
@@ -177,7 +193,8 @@ class LinearObjective:
         w : ndarray of shape (n_outputs, d)
         b : ndarray of shape (n_outputs,)
         reference : ndarray of shape (N, n_outputs), float64, optional
-            Receives the probabilities (of label 1 for "logistic").
+            Receives the probabilities (of label 1 for "logistic"), none of them 0 or 1: from there
+            the inner loop could not tell what a step changes.
         """
         if self._at_zero is not None and not (w.any() or b.any()):
             if reference is not None:
@@ -200,6 +217,7 @@ class LinearObjective:
             losses, derivative = self._loss(margins, self.y[rows])
             if reference is not None:
                 reference[rows] = margins
+                np.clip(reference[rows], ROUNDING, 1 - ROUNDING, out=reference[rows])
             if self.weights is not None:
                 s = self.weights[rows]
                 losses = losses * s

@@ -35,6 +35,13 @@ HEADROOM = 1.25  # of the scale over the largest entry of that sample
 FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
 
 
+def column_scales(objective: LinearObjective) -> FloatArray:
+    """The unit of each column: its largest value, or what the penalty makes of a small one."""
+    least = objective.l2 / (PENALTY_SHARE * objective.curvature)
+    scales: FloatArray = np.sqrt(objective.largest**2 + least)
+    return scales
+
+
 @dataclass(frozen=True)
 class QuantizedRows:
     """x' as integers worth ``scale`` each.
@@ -67,6 +74,8 @@ class Preconditioner:
     Attributes
     ----------
     scales : ndarray of shape (d,)
+    mean_square : float
+        The largest one of a scaled column.
     level : float
         The curvature along the axes that have been shrunk, in units of that of the loss in its
         margins; no axis has more.
@@ -81,11 +90,11 @@ class Preconditioner:
     ) -> None:
         self.objective, self.curvatures = objective, curvatures
         X, d = objective.X, objective.X.shape[1]
-        least = objective.l2 / (PENALTY_SHARE * objective.curvature)
-        self.scales = np.sqrt(objective.largest**2 + least)
+        self.scales = column_scales(objective)
         rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
         chosen = np.sort(random.choice(len(X), rows, replace=False))
         raw = (X[chosen] - objective.mean) / self.scales
+        self.mean_square = float(np.square(raw).mean(axis=0).max())
         sample = raw.copy()
         if objective.weights is not None:
             s = objective.weights[chosen]

@@ -35,14 +35,12 @@ from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, colu
 LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
-PARTS = 64  # of an epoch, between which the penalty is refreshed and the scale looked after
-# An epoch has 2 N steps, but begins with no more than these: how many it takes depends on the
-# conditioning, which a large N does not make worse.
-FIRST_STEPS = 1 << 18
-# Fewer steps than this cost no more time than an epoch's overhead.
-LEAST_STEPS = 1 << 13
-# Up to here an epoch is made longer rather than slow directions endured.
-MOST_STEPS = 1 << 15
+# Of an epoch, between which the penalty is refreshed and the scale looked after; a part has at least
+# so many steps.
+MOST_PARTS, PART_STEPS = 64, 256
+# An epoch has 2 N steps within these bounds. How many it takes depends on the conditioning, which a
+# large N does not make worse; fewer than the least cost no more time than an epoch's overhead.
+MOST_STEPS, LEAST_STEPS = 1 << 18, 1 << 12
 # Steps are taken on a part of the samples where it has many of them for every weight: its Hessian
 # is then close to that of all, to about the root of one over this number.
 PART_OF_SAMPLES = 8
@@ -55,7 +53,7 @@ FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one
 MEMORY = 5  # epochs that extrapolation looks back
 RIDGE = 0.1  # of the extrapolation, relative: its displacements are noisy
-ALIGNED = 0.3  # cosine between two displacements: above, the epochs are too short
+ALIGNED = 0.3  # cosine between two displacements: above, the steps are too short
 DOUBLE_BELOW = 1e-4  # gradient norm from which float32 data are multiplied in float64
 STALLED_EPOCHS, STALLED_FACTOR = 3, 0.7
 REJECTIONS = 4  # before the gradient norm has fallen to a tenth: the precision does not suffice
@@ -140,7 +138,7 @@ class _Descent:
     preconditioner: Preconditioner
     rows: QuantizedRows
     rows_bits = 0
-    steps = 0
+    steps = parts = 0
     step_size = most_step_size = scale = norm_since = math.nan
     rejected = rejected_since = 0  # epochs undone: in a row, and since the norm fell to a tenth
     reach = 0.0  # largest displacement of an entry in the last epoch
@@ -320,9 +318,6 @@ class _Descent:
                 self._recondition()
                 return
             if cosine > ALIGNED:
-                if self.step_size >= self.most_step_size:
-                    most = max(2 * len(self.sampled.X), MOST_STEPS)
-                    self.steps = max(self.steps, min(2 * self.steps, most))
                 self.step_size = min(self.step_size * FASTER, self.most_step_size)
             elif cosine < -ALIGNED:
                 self.step_size /= FASTER
@@ -350,7 +345,7 @@ class _Descent:
         if reference is not None and self.objective is not self.sampled:
             reference = reference[self.chosen]
         samples = self._samples()
-        bounds = np.linspace(0, len(samples), PARTS + 1).astype(int)
+        bounds = np.linspace(0, len(samples), self.parts + 1).astype(int)
         largest = float(np.abs(gradient).max())
         # Half of the last reach: growing within the epoch is cheap, unused range is not.
         reach = self.reach / 2 or a * bounds[1] * largest
@@ -359,7 +354,7 @@ class _Descent:
         total = np.zeros(gradient.shape)
         moved = np.zeros(gradient.shape)
         self.reach = 0.0
-        for part in range(PARTS):
+        for part in range(self.parts):
             h = (a / scale) * (gradient + self._penalty(moved))
             encoded, exponent, wide = encode_h(h, 1.0, precision.name)
             loop = InnerLoop(
@@ -385,13 +380,13 @@ class _Descent:
             moved = z * scale
             used = int(max(z.max(), -int(z.min())))
             self.reach = max(self.reach, used * scale)
-            if part >= PARTS // 2:
+            if part >= self.parts // 2:
                 total += moved
             if 2 * used > limit:
                 z[...] = np.floor(z * 0.5 + self.random.random(z.shape))
                 scale *= 2
         self.scale = scale
-        return total / (PARTS - PARTS // 2)
+        return total / (self.parts - self.parts // 2)
 
     def _penalty(self, moved: FloatArray) -> FloatArray:
         """The gradient of the penalty's change, which the steps take as constant over a part."""
@@ -442,7 +437,8 @@ class _Descent:
             self.rows_bits = 0
         exact = self.whole.kind == "squared" or curvatures is not None
         n = len(self.sampled.X)
-        self.steps = max(self.steps, min(2 * n, FIRST_STEPS), LEAST_STEPS)
+        self.steps = max(LEAST_STEPS, min(2 * n, MOST_STEPS))
+        self.parts = min(MOST_PARTS, self.steps // PART_STEPS)
         self.preconditioner = Preconditioner(
             self.sampled,
             self.steps / STEPS_PER_AXIS["known" if exact else "unknown"],
@@ -484,7 +480,7 @@ class _Descent:
         The penalty's gradient is refreshed a few times an epoch only, so that the steps between two
         refreshments must not overshoot along it.
         """
-        part = self.steps / PARTS
+        part = self.steps / self.parts
         penalty = min(
             self.objective.l2 / float((self.preconditioner.scales**2).min()),
             self.objective.curvature * self.preconditioner.level,

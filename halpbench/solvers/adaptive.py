@@ -10,6 +10,10 @@ changes, each of which made it faster or more robust on the data sets of docs/es
   take the mean as well), here of some tens of them: it has a fraction of the last one's noise;
 - bit centering is adaptive: the scale starts from the displacement of the last epoch and is doubled
   within an epoch whenever the model has used half of its range;
+- where there are very many samples, steps are taken on a part of them, whose own minimum is also the
+  start (Babanezhad et al., "Stop Wasting My Gradients: Practical SVRG", NIPS 2015, grow the batch of
+  the full gradient; that the rest corrects a part's steps is as in Shamir, Srebro and Zhang,
+  "Communication-Efficient Distributed Optimization using an Approximate Newton-type Method", 2014);
 - an epoch that raised the loss is undone and repeated with half the step size.
 """
 
@@ -35,8 +39,8 @@ from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, colu
 LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
-# Of an epoch, between which the penalty is refreshed and the scale looked after; a part has at least
-# so many steps.
+# Of an epoch, between which the penalty is refreshed and the scale looked after, and how many steps
+# each has at least.
 MOST_PARTS, PART_STEPS = 64, 256
 # An epoch has 2 N steps within these bounds. How many it takes depends on the conditioning, which a
 # large N does not make worse; fewer than the least cost no more time than an epoch's overhead.

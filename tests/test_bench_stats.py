@@ -70,3 +70,66 @@ def test_median_refuses(samples):
 def test_ratio_refuses(baseline, contender):
     with pytest.raises(ValueError, match="expected"):
         stats.ratio(baseline, contender)
+
+
+def test_change_of_known_samples():
+    assert stats.change([10, 20, 30], [5, 10, 15, 10]).value == 2
+    assert stats.change([8, 8], [10, 10, 10]) == stats.Estimate(0.8, 0.8, 0.8, 2)
+
+
+def test_change_knows_no_partners():
+    """Shuffled samples estimate the same, for nothing pairs them."""
+    baseline, contender = [10, 20, 30, 40], [5, 10, 15, 20]
+    estimate = stats.change(baseline, contender)
+    assert estimate.low < estimate.value == 2 < estimate.high
+    assert stats.change(baseline, contender[::-1]).value == 2
+
+
+@given(times, times)
+def test_change_reads_the_same_in_both_directions(one, other):
+    there, back = stats.change(one, other), stats.change(other, one)
+    assert there.value == pytest.approx(1 / back.value)
+    assert there.low <= there.value <= there.high
+
+
+def test_interval_of_a_change_covers_the_true_one():
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(200):
+        estimate = stats.change(rng.lognormal(0.2, 0.1, 25), rng.lognormal(0, 0.1, 20))
+        covered += estimate.low <= math.exp(0.2) <= estimate.high
+    assert 180 <= covered <= 199
+
+
+def test_rank_test_of_known_samples():
+    """Without overlap: 2 of the (m + n choose n) equally likely orders are as extreme."""
+    assert stats.rank_test([1, 2, 3], [4, 5, 6]) == pytest.approx(2 / math.comb(6, 3))
+    assert stats.rank_test(range(9), range(10, 19)) == pytest.approx(2 / math.comb(18, 9))
+    assert stats.rank_test([7, 7, 7], [7, 7, 7]) == 1
+
+
+@given(times)
+def test_rank_test_finds_a_run_like_itself(samples):
+    assert stats.rank_test(samples, samples) > 0.9
+
+
+def test_rank_test_errs_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    found = sum(stats.rank_test(*rng.lognormal(size=(2, 31))) < 0.05 for _ in range(400))
+    assert 8 <= found <= 34  # 20 expected, three standard deviations either way
+
+
+def test_holm_of_known_p_values():
+    """The example of Holm's procedure: 0.01 x 4, 0.013 x 3 and so on, never decreasing."""
+    assert stats.holm([0.013, 0.01, 0.9, 0.014]) == pytest.approx([0.04, 0.04, 0.9, 0.04])
+    assert stats.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert stats.holm([0.03]) == [0.03]
+    assert stats.holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_holm_keeps_the_order_and_lies_above(p_values):
+    adjusted = stats.holm(p_values)
+    assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
+    pairs = sorted(zip(p_values, adjusted, strict=True))
+    assert [q for _, q in pairs] == sorted(q for _, q in pairs)

@@ -7,7 +7,7 @@ import os
 import platform
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -99,7 +99,11 @@ def parse(line: str | bytes) -> Record:
     RecordError
         If the line is not JSON, or not a record of this schema.
     """
-    data = _load(line)
+    return _record(_load(line))
+
+
+def _record(data: object) -> Record:
+    data = _of_this_schema(data)
     for name in ("kind", "fingerprint", "started"):
         _expect(data, name, str)
     for name in ("case", "facts"):
@@ -118,8 +122,8 @@ def parse(line: str | bytes) -> Record:
     )
 
 
-def _load(text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object of this schema, as strictly as it is written.
+def _load(text: str | bytes) -> Any:
+    """Read JSON as strictly as it is written.
 
     NaN, a number beyond 64 bits, a key twice, half a surrogate pair, endless nesting: Python's
     reader takes them all, and whoever computes with the record trips over them later.
@@ -129,6 +133,10 @@ def _load(text: str | bytes) -> dict[str, Any]:
         json.dumps(data, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RecordError(f"not JSON: {error}") from None
+    return data
+
+
+def _of_this_schema(data: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RecordError(f"got a JSON {type(data).__name__}; expected an object")
     if type(data.get("schema")) is not int or data["schema"] != SCHEMA:
@@ -308,7 +316,7 @@ class Store:
 
     def records(self) -> list[Record]:
         """Read all records, each file's oldest first."""
-        return [record for path in sorted(self.raw.glob("*.jsonl")) for record in read(path)]
+        return _records_in(self.raw)
 
     def add(self, record: Record) -> None:
         """Append a record to the file of its kind."""
@@ -349,23 +357,7 @@ class Store:
         What is not a machine record is named in a warning and left out, be it an entry or all of
         ``machine.json``.
         """
-        try:
-            content = self._machine_file()
-        except (OSError, RecordError) as error:
-            warnings.warn(f"machine records skipped: {error}", stacklevel=2)
-            return {}
-        found = {}
-        for fingerprint, machine in content.items():
-            if isinstance(machine, dict):
-                found[fingerprint] = machine
-            else:
-                got = type(machine).__name__
-                warnings.warn(
-                    f"{self.raw / 'machine.json'}, machine {fingerprint!r} skipped: "
-                    f"got {got}; expected an object",
-                    stacklevel=2,
-                )
-        return found
+        return _machines_in(self.raw)
 
     def add_machine(self, fingerprint: str, record: Mapping[str, Any]) -> None:
         """Keep the machine record that belongs to a fingerprint.
@@ -380,22 +372,42 @@ class Store:
         path = self.raw / "machine.json"
         try:
             with _naming(path):
-                machines = self._machine_file()
+                machines = _machine_file(path)
         except RecordError as error:
             raise RecordError(f"{error}; move it away") from None
         content = {"schema": SCHEMA, "machines": machines | {fingerprint: dict(record)}}
         write_atomic(path, json.dumps(finite(content), indent=1) + "\n")
 
-    def _machine_file(self) -> dict[str, Any]:
-        """Read ``machine.json``, its entries as they are; empty if there is none."""
-        path = self.raw / "machine.json"
-        try:
-            machines: dict[str, Any] = _expect(_load(path.read_bytes()), "machines", dict)
-        except FileNotFoundError:
-            return {}
-        except RecordError as error:
-            raise RecordError(f"{path} is not a machine file: {error}") from None
-        return machines
+
+def _records_in(folder: Path) -> list[Record]:
+    return [record for path in sorted(folder.glob("*.jsonl")) for record in read(path)]
+
+
+def _machines_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """See `Store.machines`."""
+    path = folder / "machine.json"
+    try:
+        content = _machine_file(path)
+    except (OSError, RecordError) as error:
+        warnings.warn(f"machine records skipped: {error}", stacklevel=3)
+        return {}
+    for fingerprint, machine in content.items():
+        if not isinstance(machine, dict):
+            problem = f"got {type(machine).__name__}; expected an object"
+            warnings.warn(f"{path}, machine {fingerprint!r} skipped: {problem}", stacklevel=3)
+    return {name: machine for name, machine in content.items() if isinstance(machine, dict)}
+
+
+def _machine_file(path: Path) -> dict[str, Any]:
+    """Read a ``machine.json``, its entries as they are; empty if there is none."""
+    try:
+        content = _of_this_schema(_load(path.read_bytes()))
+        machines: dict[str, Any] = _expect(content, "machines", dict)
+    except FileNotFoundError:
+        return {}
+    except RecordError as error:
+        raise RecordError(f"{path} is not a machine file: {error}") from None
+    return machines
 
 
 def stores(root: Path) -> Iterator[Store]:
@@ -405,3 +417,98 @@ def stores(root: Path) -> Iterator[Store]:
         for folder in sorted(raw.iterdir()):
             if folder.is_dir():
                 yield Store(root, folder.name)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The records of one machine and build, to be compared with those of another.
+
+    Attributes
+    ----------
+    name : str
+        Where they were found.
+    fingerprint : str
+        That of all the records.
+    machine : mapping
+        The machine record; empty if it is lost.
+    records : sequence of Record
+    """
+
+    name: str
+    fingerprint: str
+    machine: Mapping[str, Any]
+    records: Sequence[Record]
+
+    def save(self, path: Path) -> None:
+        """Write all of it to one file, which `load` reads.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        content = {
+            "schema": SCHEMA,
+            "fingerprint": self.fingerprint,
+            "machine": self.machine,
+            "records": [asdict(record) for record in self.records],
+        }
+        write_atomic(path, json.dumps(finite(content), allow_nan=False) + "\n")
+
+
+def load(path: Path) -> list[Run]:
+    """Read runs from a results folder, a machine's raw folder, a file of it, or a saved run.
+
+    A results folder holds one run a machine. Where several builds were measured the last one is
+    taken, and a warning tells.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no records.
+    RecordError
+        If a saved run is not one.
+    """
+    if path.is_file() and path.suffix == ".json":
+        return [_load_run(path)]
+    if path.is_file():
+        runs = [_last_build(path, read(path), path.parent)]
+    else:
+        folders = [store.raw for store in stores(path)] or [path]
+        runs = [_last_build(folder, _records_in(folder), folder) for folder in folders]
+    found = [run for run in runs if run.records]
+    if not found:
+        raise FileNotFoundError(f"no records in {path}; `halpbench bench` makes them")
+    return found
+
+
+def _last_build(path: Path, records: Sequence[Record], folder: Path) -> Run:
+    newest = max(records, key=lambda record: record.started, default=None)
+    fingerprint = newest.fingerprint if newest else ""
+    mine = [record for record in records if record.fingerprint == fingerprint]
+    if len(mine) < len(records):
+        builds = len({record.fingerprint for record in records})
+        warnings.warn(f"{path} holds {builds} builds; the last measured is taken", stacklevel=3)
+    return Run(str(path), fingerprint, _machines_in(folder).get(fingerprint, {}), mine)
+
+
+def _load_run(path: Path) -> Run:
+    try:
+        content = _of_this_schema(_load(path.read_bytes()))
+        fingerprint = _expect(content, "fingerprint", str)
+        machine = _expect(content, "machine", dict)
+        items = _expect(content, "records", list)
+    except RecordError as error:
+        raise RecordError(f"{path} is not a saved run: {error}") from None
+    records = []
+    for number, item in enumerate(items, start=1):
+        try:
+            record = _record(item)
+            if record.fingerprint != fingerprint:
+                raise RecordError(
+                    f"got fingerprint {record.fingerprint!r}; expected {fingerprint!r}"
+                )
+            records.append(record)
+        except RecordError as error:
+            warnings.warn(f"{path}, record {number} skipped: {error}", stacklevel=3)
+    return Run(str(path), fingerprint, machine, records)

@@ -1,4 +1,4 @@
-"""Medians, intervals and ratios of raw samples. Seeded: the same samples give the same numbers."""
+"""Medians, intervals, ratios and tests. Seeded: the same samples give the same numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,10 +68,73 @@ def ratio(baseline: Sequence[float], contender: Sequence[float], *, seed: int = 
         If there is no pair, or a time is not positive and finite.
     """
     pairs = min(len(baseline), len(contender))
-    numerator, denominator = _checked(baseline[:pairs]), _checked(contender[:pairs])
-    if (numerator <= 0).any() or (denominator <= 0).any():
-        raise ValueError("got a time that is not positive; expected positive times")
-    return _bootstrap_median(numerator / denominator, seed)
+    return _bootstrap_median(_positive(baseline[:pairs]) / _positive(contender[:pairs]), seed)
+
+
+def change(baseline: Sequence[float], contender: Sequence[float], *, seed: int = 0) -> Estimate:
+    """Estimate how many times larger the median of `baseline` is, of samples without partners.
+
+    As `ratio`, but for two runs: nothing pairs their samples, so that each is resampled by itself.
+    The count is that of the smaller one.
+
+    Parameters
+    ----------
+    baseline, contender : sequence of float, shape (n_samples,)
+        Times of two runs, positive, in the same unit; not necessarily as many.
+    seed : int
+        Seed of the resampling.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or one is not positive and finite.
+    """
+    numerator, denominator = _positive(baseline), _positive(contender)
+    rng = np.random.default_rng(seed)
+    ratios = _resampled_medians(numerator, rng) / _resampled_medians(denominator, rng)
+    middle = float(np.median(numerator) / np.median(denominator))
+    return _percentiles(middle, ratios, min(numerator.size, denominator.size))
+
+
+def rank_test(one: Sequence[float], other: Sequence[float]) -> float:
+    """Test whether two runs have samples of the same size: Mann and Whitney (1947), two-sided.
+
+    Asks nothing of the distribution of the samples but that they are independent.
+
+    Parameters
+    ----------
+    one, other : sequence of float, shape (n_samples,)
+
+    Returns
+    -------
+    float
+        The p-value: how likely ranks this different are if both runs are alike. Exact unless
+        samples are equal to each other or more than 30 on both sides.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or one is not finite.
+    """
+    from scipy.stats import mannwhitneyu
+
+    x, y = _checked(one), _checked(other)
+    exact = min(x.size, y.size) <= 30 and np.unique(np.concatenate([x, y])).size == x.size + y.size
+    return float(mannwhitneyu(x, y, method="exact" if exact else "asymptotic").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm 1979), in the order given.
+
+    Calling significant what stays below 0.05 errs in 5 % of the families of tests, however many
+    tests a family has and however they depend on each other.
+    """
+    adjusted = [0.0] * len(p_values)
+    least = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
 
 
 def _checked(samples: Sequence[float]) -> NDArray[np.float64]:
@@ -83,12 +146,29 @@ def _checked(samples: Sequence[float]) -> NDArray[np.float64]:
     return values
 
 
+def _positive(times: Sequence[float]) -> NDArray[np.float64]:
+    values = _checked(times)
+    if (values <= 0).any():
+        raise ValueError("got a time that is not positive; expected positive times")
+    return values
+
+
 def _bootstrap_median(values: NDArray[np.float64], seed: int) -> Estimate:
     """Take the median of each of many resamplings: the percentile bootstrap (Efron 1979)."""
-    rng = np.random.default_rng(seed)
+    medians = _resampled_medians(values, np.random.default_rng(seed))
+    return _percentiles(float(np.median(values)), medians, values.size)
+
+
+def _resampled_medians(
+    values: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
     draws = rng.integers(values.size, size=(RESAMPLES, values.size))
+    medians: NDArray[np.float64] = np.median(values[draws], axis=1)
+    return medians
+
+
+def _percentiles(middle: float, resampled: NDArray[np.float64], count: int) -> Estimate:
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(np.median(values[draws], axis=1), [tail, 1 - tail])
-    middle = float(np.median(values))
+    low, high = np.quantile(resampled, [tail, 1 - tail])
     # Interpolated quantiles can miss an end by a rounding error.
-    return Estimate(middle, min(float(low), middle), max(float(high), middle), values.size)
+    return Estimate(middle, min(float(low), middle), max(float(high), middle), count)

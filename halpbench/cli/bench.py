@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from halpbench.bench import cases, dots, loop, machine, runner
-from halpbench.bench.records import Store, stores
+from halpbench.bench.records import Run, Store, stores
 from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
 from halpbench.report import tables
 
@@ -45,6 +45,13 @@ def add_commands(add: Add) -> None:
         help="default: results, or results/smoke for the smoke suite",
     )
     command.add_argument("--fresh", action="store_true", help="measure again what has a record")
+    command.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="also write the records of this machine and build to a file that `halpbench compare` "
+        "takes",
+    )
 
     command = add(
         "report",
@@ -79,7 +86,7 @@ def _bench(options: argparse.Namespace) -> None:
             left += event.what == "left"
             show(event)
 
-        runner.run(
+        measured = runner.run(
             todo,
             store,
             fingerprint,
@@ -87,6 +94,8 @@ def _bench(options: argparse.Namespace) -> None:
             limit_seconds=LIMIT_SECONDS[options.suite],
             on_event=on_event,
         )
+    if options.save:
+        Run(str(options.save), fingerprint, this_machine, measured).save(options.save)
     wanted = {*options.tables, "summary"}
     reports = [report for report in tables.build(store) if report.name in wanted]
     written = tables.write(store, reports)

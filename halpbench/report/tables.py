@@ -54,7 +54,7 @@ def build(store: Store) -> list[Report]:
     Each is of one machine, build and suite: those of its newest record.
     """
     machines = store.machines()
-    records = [record for record in store.records() if _well_formed(record)]
+    records = [record for record in store.records() if well_formed(record)]
     reports = []
     for name, make in _MAKERS.items():
         mine = [r for r in records if name == "summary" or name in r.case["tables"]]
@@ -65,7 +65,7 @@ def build(store: Store) -> list[Report]:
         chosen = _latest(alike)
         data, tables = make([record for record in chosen if record.skipped is None])
         notes = [
-            f"{_describe(record)}: skipped, {record.skipped}"
+            f"{describe(record)}: skipped, {record.skipped}"
             for record in chosen
             if record.skipped is not None and name != "summary"
         ]
@@ -125,13 +125,20 @@ def markdown(report: Report) -> str:
     """Write a report as Markdown, ready to paste."""
     lines = [f"# {report.name.capitalize()}", "", *describe_machine(report), ""]
     for table in report.tables:
-        lines += [f"## {table.title}", ""]
-        # The first column names the row; numbers are read from the right.
-        lines += [_line(table.header), _line([":--"] + ["--:"] * (len(table.header) - 1))]
-        lines += [_line(row) for row in table.rows]
-        lines += ["", *(f"{note}  " for note in table.notes), ""]
+        lines += markdown_table(table)
     lines += [f"- {note}" for note in report.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown_table(table: Table) -> list[str]:
+    """Write a table as lines of Markdown, its title above and its notes below."""
+    return [
+        *(f"## {table.title}", ""),
+        # The first column names the row; numbers are read from the right.
+        *(_line(table.header), _line([":--"] + ["--:"] * (len(table.header) - 1))),
+        *(_line(row) for row in table.rows),
+        *("", *(f"{note}  " for note in table.notes), ""),
+    ]
 
 
 def show(reports: Sequence[Report], console: Console) -> None:
@@ -189,7 +196,7 @@ _MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
 # ---- Choosing records -------------------------------------------------------------------------
 
 
-def _well_formed(record: Record) -> bool:
+def well_formed(record: Record) -> bool:
     """Tell whether a record has what the tables read; one that has not is named in a warning."""
     needs = _NEEDS.get(record.kind)
     lacks: set[str] = {"a known kind"}
@@ -243,11 +250,12 @@ def _latest(records: Sequence[Record]) -> list[Record]:
     """Keep the last record of each kernel or problem, in the order of first appearance."""
     found: dict[str, Record] = {}
     for record in sorted(records, key=lambda record: record.started):
-        found[_describe(record)] = record
+        found[describe(record)] = record
     return list(found.values())
 
 
-def _describe(record: Record) -> str:
+def describe(record: Record) -> str:
+    """Name what a record measured."""
     case = record.case
     if record.kind == "epochs":
         return f"{case['problem']['name']}, {case['data']} data, {case['backend']}"

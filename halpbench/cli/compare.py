@@ -1,0 +1,142 @@
+"""``halpbench compare``: runs side by side, and a gate for continuous integration."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.text import Text
+
+from halpbench.bench.records import SCHEMA, Run, finite, load
+from halpbench.cli.common import Add, console, print_json, say, show
+from halpbench.report import compare, tables
+from halpbench.report.cells import Row
+
+BELOW = 1
+
+
+def add_commands(add: Add) -> None:
+    """See `common.Add`."""
+    command = add(
+        "compare",
+        _compare,
+        "compare revisions on one machine, or machines with each other",
+        "examples:\n"
+        "  halpbench bench --save A.json             before a change of the code\n"
+        "  halpbench bench --save B.json             after it\n"
+        "  halpbench compare A.json B.json           what has become faster or slower\n"
+        "  halpbench compare A.json B.json --fail-below 0.9\n"
+        "                                            exit code 1 if anything has less than 0.9\n"
+        "                                            times the speed it had, for a build server\n"
+        "  halpbench compare --across machines results/raw/*\n"
+        "                                            which CPU gains most from low precision\n\n"
+        "A RUN is a file of `halpbench bench --save`, a results folder (every machine in it), the\n"
+        "folder RESULTS/raw/MACHINE, or one .jsonl file in it. The first is A; each other one is\n"
+        "compared with it.\n\n"
+        "across revisions: times. The runs must be of one CPU and compiler; a field that differs\n"
+        "  is named, and is an error. B over A is the ratio of the median times with a bootstrap\n"
+        "  interval. A change is listed if it is significant: Mann-Whitney rank test, p below\n"
+        f"  {compare.SIGNIFICANT} after Holm's adjustment for the number of comparisons, at least "
+        f"{compare.MIN_SAMPLES} samples in\n"
+        "  both runs (`bench --repeats 9` makes sure of it).\n"
+        "across machines: speedups over the baseline of the same record (float32; for calls from\n"
+        "  Python, halpbench), measured in turns with it. Times of two machines never meet.\n\n"
+        "The tests see the scatter within a run. On shared machines whole runs differ by some per\n"
+        "cent more, which --fail-below 0.9 tolerates and 0.99 does not: compare two runs of the\n"
+        "same code first.\n\n"
+        "exit codes: 0 done, 1 a speed is below --fail-below, 2 the runs cannot be compared",
+    )
+    command.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="see below")
+    command.add_argument(
+        "--across", choices=compare.ACROSS, default="revisions", help="default: revisions"
+    )
+    command.add_argument(
+        "--fail-below",
+        type=_share,
+        metavar="R",
+        help="exit with 1 if a speed (across machines: a speedup) is significantly less than R "
+        "times that of the first run: slower by the test, and the whole interval below R",
+    )
+    command.add_argument(
+        "--markdown", action="store_true", help="write Markdown to standard output, to be pasted"
+    )
+
+
+def _compare(options: argparse.Namespace) -> int | None:
+    runs = [run for path in options.runs for run in load(path)]
+    if len(runs) < 2:
+        raise ValueError(f"got one run, {runs[0].name}; expected two or more to compare")
+    found = compare.compare(runs, options.across)
+    below = [] if options.fail_below is None else found.below(options.fail_below)
+    if options.json:
+        print_json(_as_json(runs, found, options, below))
+    elif options.markdown:
+        sys.stdout.write(_as_markdown(runs, found))
+    else:
+        for line in _origins(runs):
+            console().print(Text(line, style="dim"))
+        console().print()
+        show(found.tables)
+    for note in found.notes:
+        say(f"warning: {note}")
+    if options.fail_below is None:
+        return None
+    if not found.judged:
+        raise ValueError(
+            f"no comparison has {compare.MIN_SAMPLES} samples in both runs, so that none can fail; "
+            f"measure with `halpbench bench --repeats {compare.MIN_SAMPLES + 1}`"
+        )
+    for row in below:
+        say(
+            f"below {options.fail_below:g}: {row['contender']} in {row['case']} ({row['run']}): "
+            f"{compare.change(row)}"
+        )
+    say(f"{len(below)} of {found.judged} comparisons are below {options.fail_below:g}")
+    return BELOW if below else None
+
+
+def _origins(runs: list[Run]) -> list[str]:
+    return [f"{letter}: {compare.origin(run)}" for letter, run in compare.lettered(runs)]
+
+
+def _as_markdown(runs: list[Run], found: compare.Comparison) -> str:
+    lines = ["# Comparison", "", *(f"- {line}" for line in _origins(runs)), ""]
+    for table in found.tables:
+        lines += tables.markdown_table(table)
+    return "\n".join([*lines, *(f"- {note}" for note in found.notes)]).rstrip() + "\n"
+
+
+def _as_json(
+    runs: list[Run],
+    found: compare.Comparison,
+    options: argparse.Namespace,
+    below: list[Row],
+) -> object:
+    return finite(
+        {
+            "schema": SCHEMA,
+            "across": options.across,
+            "runs": [
+                {
+                    "run": letter,
+                    "name": run.name,
+                    "fingerprint": run.fingerprint,
+                    "machine": run.machine,
+                }
+                for letter, run in compare.lettered(runs)
+            ],
+            "data": found.rows,
+            "notes": found.notes,
+            "fail_below": options.fail_below,
+            "below": below,
+        }
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a number above 0, at most 1")
+    return number

@@ -1,0 +1,475 @@
+"""Runs side by side: revisions on one machine by their times, machines by ratios within each."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from halpbench.bench import stats
+from halpbench.bench.records import Record, Run
+from halpbench.report import cells, epochs, tables
+from halpbench.report.cells import Row, Table
+
+ACROSS = ("revisions", "machines")
+
+# Times are comparable only where these fields of the machine records agree. The others may differ
+# between revisions, but some of them explain a change.
+MUST_AGREE = (
+    "cpu.vendor",
+    "cpu.model",
+    "cpu.family_model_stepping",
+    "cpu.isa",
+    "caches",
+    "build.kernels.compiler",
+)
+SHOULD_AGREE = (
+    "cpu.usable_cores",
+    "memory_bytes",
+    "system",
+    "build.kernels.flags",
+    "build.kernels.levels",
+    "python",
+    "libraries.numpy",
+    "libraries.scipy",
+    "blas",
+)
+
+# What every other contender of a record is compared with: the first of these that it has.
+BASELINES = ("f32", epochs.F32, "halpbench")
+
+# How long a case is measured, for which table and next to what: not part of what is measured.
+UNMEASURED = (
+    *("at_least", "at_most", "budget_seconds", "tables", "suite"),
+    *("dtypes", "beside", "contenders", "peers"),
+)
+
+SIGNIFICANT = 0.05
+# With 8 samples on each side the least p-value is 2 / (16 choose 8) = 1.6e-4, which stays
+# significant among 300 comparisons; with fewer no change ever could be.
+MIN_SAMPLES = 8
+
+
+# The name that the best backend of each machine goes by, where machines differ in it.
+BEST = "best backend"
+
+# How many cases a note names.
+NAMED = 3
+
+# A gradient norm that changes by more is a change of results, not of rounding.
+SAME_NORM = 0.01
+
+T = TypeVar("T")
+
+
+class IncomparableError(ValueError):
+    """Runs whose times must not be put side by side; the message says which field differs."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The first run, A, against each of the others: B, C and so on.
+
+    Attributes
+    ----------
+    rows : list of Row
+        One for each case, contender and other run. ``ratio``: how many times faster than A (or,
+        across machines, how many times larger the speedup over the baseline), with interval;
+        ``p_value`` of the rank test, ``p_holm`` adjusted for the number of rows that are judged
+        (None where samples are too few); ``verdict``: "faster", "slower", "alike" or "too few".
+    tables : list of Table
+    notes : list of str
+        What is in one run only, and what else differs.
+    """
+
+    rows: list[Row]
+    tables: list[Table]
+    notes: list[str]
+
+    @property
+    def judged(self) -> int:
+        """How many rows have samples enough for a verdict."""
+        return sum(row["p_value"] is not None for row in self.rows)
+
+    def below(self, limit: float) -> list[Row]:
+        """Return the rows that are slower for sure: significant, the whole interval below."""
+        slower = [row for row in self.rows if row["verdict"] == "slower"]
+        return [row for row in slower if row["ratio_high"] < limit]
+
+
+def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
+    """Compare the first of some runs with each of the others.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        At least two.
+    across : str
+        "revisions": times, of one machine and compiler. "machines": each contender's speedup
+        over the baseline of its own record, so that no time leaves its machine.
+
+    Raises
+    ------
+    IncomparableError
+        Across revisions, if the machines or compilers differ or are not known.
+    ValueError
+        If there are less than two runs, or nothing that the first has in common with another.
+    """
+    if len(runs) < 2 or across not in ACROSS:
+        raise ValueError(f"got {len(runs)} runs across {across!r}; expected two or more")
+    notes: list[str] = []
+    if across == "revisions":
+        for letter, run in _others(runs):
+            notes += _agreement(runs[0], run, letter)
+        measured = [_measured(run, _times) for run in runs]
+    else:
+        notes += [note for letter, run in lettered(runs) for note in _baseline_lacks(run, letter)]
+        measured = [_measured(run, _speedups) for run in _best_named_alike(runs)]
+    rows: list[Row] = []
+    first = measured[0]
+    for letter, other in _others(measured):
+        notes += _only_in(first, other, "A", letter) + _only_in(other, first, letter, "A")
+        rows += _rows(first, other, letter, across)
+    notes += _changed_norms(rows)
+    if not rows:
+        raise ValueError(f"{', '.join(run.name for run in runs)}: no case and contender in common")
+    if across == "revisions":
+        return Comparison(rows, _revision_tables(rows), notes)
+    return Comparison(rows, _machine_tables(rows), notes)
+
+
+def origin(run: Run) -> str:
+    """Say in one line where a run comes from."""
+    machine = run.machine
+    started = min(record.started for record in run.records)
+    return ", ".join(
+        [
+            run.name,
+            str(_at(machine, "cpu.model")),
+            str(_at(machine, "build.kernels.compiler")),
+            f"revision {_at(machine, 'revision')}",
+            started,
+        ]
+    )
+
+
+# ---- What may be compared ---------------------------------------------------------------------
+
+
+def _agreement(first: Run, other: Run, letter: str) -> list[str]:
+    """Refuse runs of different machines; return notes on what else differs."""
+    for run in (first, other):
+        if not run.machine:
+            raise IncomparableError(
+                f"{run.name}: no machine record belongs to these results, so that nothing tells "
+                "whether their times are comparable"
+            )
+    refused = _differences(first, other, MUST_AGREE)
+    if refused:
+        raise IncomparableError(
+            f"times of {first.name} and {other.name} are not comparable: {'; '.join(refused)} "
+            "(--across machines compares speedups within each instead)"
+        )
+    noted = _differences(first, other, SHOULD_AGREE)
+    return [f"differs between A and {letter}: {difference}" for difference in noted]
+
+
+def _differences(first: Run, other: Run, fields: Sequence[str]) -> list[str]:
+    return [
+        f"{field} is {mine!r} and {theirs!r}"
+        for name in fields
+        for field, mine, theirs in _unequal(
+            name, _at(first.machine, name), _at(other.machine, name)
+        )
+    ]
+
+
+def _unequal(name: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields at or below a name that differ, and both values."""
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        for key in dict.fromkeys([*mine, *theirs]):
+            yield from _unequal(f"{name}.{key}", mine.get(key), theirs.get(key))
+    elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        for index, pair in enumerate(zip(mine, theirs, strict=True)):
+            yield from _unequal(f"{name}[{index}]", *pair)
+    elif mine != theirs:
+        yield name, mine, theirs
+
+
+def _at(machine: Mapping[str, Any], name: str) -> Any:
+    value: Any = machine
+    for key in name.split("."):
+        value = value.get(key, "unknown") if isinstance(value, Mapping) else "unknown"
+    return value
+
+
+# ---- What is compared -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Of one contender in one case: nanoseconds, or speedups over the baseline of its record."""
+
+    case: str
+    backend: str
+    contender: str
+    values: Sequence[float]
+    gradient_norms: Sequence[float | None]
+
+
+def _measured(
+    run: Run, values_of: Callable[[Record], dict[str, list[float]]]
+) -> dict[str, _Samples]:
+    """Collect the samples of a run under a text that equal measurements share, newest last."""
+    found = {}
+    for record in _usable(run):
+        case = {name: value for name, value in record.case.items() if name not in UNMEASURED}
+        norms = {s.contender: s.facts.get("gradient_norms", ()) for s in record.series}
+        for contender, values in values_of(record).items():
+            found[json.dumps([record.kind, case, contender], sort_keys=True)] = _Samples(
+                tables.describe(record).replace(" data", ""),
+                record.case["backend"],
+                contender,
+                values,
+                norms.get(contender, ()),
+            )
+    return found
+
+
+def _usable(run: Run) -> list[Record]:
+    records = [r for r in run.records if tables.well_formed(r) and r.skipped is None]
+    return sorted(records, key=lambda record: record.started)
+
+
+def _times(record: Record) -> dict[str, list[float]]:
+    """Nanoseconds of a call or an epoch by contender; one that diverged at once has none."""
+    times: dict[str, list[float]] = {}
+    for series in record.series:
+        if series.contender == f"{record.case.get('beside')} i8":
+            continue
+        if "calls" in series.samples_ns:
+            values = cells.per_call(series)
+        else:
+            values = list(map(float, epochs.timed(series, "epoch")))
+        if values and min(values) > 0:
+            times[series.contender] = values
+    return times
+
+
+def _speedups(record: Record) -> dict[str, list[float]]:
+    """Speedups over the baseline of the record, round by round."""
+    times = _times(record)
+    baseline = next((name for name in BASELINES if name in times), None)
+    return {
+        name: [b / t for b, t in zip(times[baseline], values, strict=False)]
+        for name, values in times.items()
+        if baseline is not None and name != baseline
+    }
+
+
+def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
+    """Let the best backends of the machines meet under one name, where they differ."""
+    known = [_at(run.machine, "build.backends") for run in runs]
+    bests = [backends[0] if isinstance(backends, list) else None for backends in known]
+    if bests.count(bests[0]) == len(bests):
+        return list(runs)
+    return [
+        replace(
+            run,
+            records=[
+                *run.records,
+                *(
+                    replace(record, case={**record.case, "backend": BEST})
+                    for record in run.records
+                    if record.case.get("backend") == best
+                ),
+            ],
+        )
+        for run, best in zip(runs, bests, strict=True)
+    ]
+
+
+def _baseline_lacks(run: Run, letter: str) -> list[str]:
+    """Note the cases with several contenders of which none is a baseline."""
+    lacking = [r for r in _usable(run) if len(r.series) > 1 and not _speedups(r)]
+    names = list(dict.fromkeys(map(tables.describe, lacking)))
+    return [f"without a baseline in {letter}: {_some(names)}"] if names else []
+
+
+def _only_in(
+    mine: Mapping[str, _Samples], theirs: Mapping[str, _Samples], letter: str, other: str
+) -> list[str]:
+    """Note the cases and contenders of one run that the other lacks."""
+    missing = [samples for key, samples in mine.items() if key not in theirs]
+    known = {samples.case for samples in theirs.values()}
+    names = [s.case if s.case not in known else f"{s.contender} in {s.case}" for s in missing]
+    names = list(dict.fromkeys(names))
+    return [f"in {letter}, not in {other}: {_some(names)}"] if names else []
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = "; ".join(names[:NAMED])
+    return shown + (f"; and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def lettered(items: Sequence[T]) -> list[tuple[str, T]]:
+    """Name things A, B, C in their order."""
+    return [(chr(ord("A") + index), item) for index, item in enumerate(items)]
+
+
+def _others(items: Sequence[T]) -> list[tuple[str, T]]:
+    """Return all but the first, which they are compared with."""
+    return lettered(items)[1:]
+
+
+# ---- Rows -------------------------------------------------------------------------------------
+
+
+def _rows(
+    first: Mapping[str, _Samples], other: Mapping[str, _Samples], letter: str, across: str
+) -> list[Row]:
+    unit = "ns" if across == "revisions" else "speedup"
+    rows: list[Row] = []
+    for key, mine in first.items():
+        if key not in other:
+            continue
+        theirs = other[key]
+        # Of times the smaller is the faster, of speedups the larger.
+        pair = (mine.values, theirs.values) if unit == "ns" else (theirs.values, mine.values)
+        enough = min(len(mine.values), len(theirs.values)) >= MIN_SAMPLES
+        rows.append(
+            {
+                "case": mine.case,
+                "backend": mine.backend,
+                "contender": mine.contender,
+                "run": letter,
+                **cells.columns(f"first_{unit}", stats.median(mine.values)),
+                **cells.columns(unit, stats.median(theirs.values)),
+                "first_samples": len(mine.values),
+                "samples": len(theirs.values),
+                **cells.columns("ratio", stats.change(*pair)),
+                "p_value": stats.rank_test(*pair) if enough else None,
+                "p_holm": None,
+                "verdict": "too few",
+                **_norms(mine.gradient_norms, theirs.gradient_norms),
+            }
+        )
+    judged = [row for row in rows if row["p_value"] is not None]
+    for row, p in zip(judged, stats.holm([row["p_value"] for row in judged]), strict=True):
+        changed = "faster" if row["ratio"] > 1 else "slower"
+        row |= {"p_holm": p, "verdict": changed if p < SIGNIFICANT else "alike"}
+    return rows
+
+
+def _norms(first: Sequence[float | None], other: Sequence[float | None]) -> Row:
+    """Return the gradient norms after as many epochs as both runs have."""
+    epochs_of_both = min(len(first), len(other)) - 1
+    if epochs_of_both < 1:
+        return {}
+    return {
+        "epochs": epochs_of_both,
+        "first_gradient_norm": first[epochs_of_both],
+        "gradient_norm": other[epochs_of_both],
+    }
+
+
+def _changed_norms(rows: Sequence[Row]) -> list[str]:
+    """Note where a run reached another accuracy: a speedup is worth what it keeps."""
+    found = []
+    for row in rows:
+        first, other = row.get("first_gradient_norm"), row.get("gradient_norm")
+        if first == other or (first and other and abs(other / first - 1) <= SAME_NORM):
+            continue
+        found.append(
+            f"{row['contender']} in {row['case']}: gradient norm after {row['epochs']} epochs "
+            f"{cells.norm(first)} in A, {cells.norm(other)} in {row['run']}"
+        )
+    return found
+
+
+# ---- Tables -----------------------------------------------------------------------------------
+
+
+def _revision_tables(rows: Sequence[Row]) -> list[Table]:
+    """Make two tables of each run: what has changed, for the console, and everything."""
+    made = []
+    for letter in dict.fromkeys(row["run"] for row in rows):
+        mine = [row for row in rows if row["run"] == letter]
+        changed = [row for row in mine if row["verdict"] in ("faster", "slower")]
+        changed.sort(key=lambda row: float(row["ratio"]))
+        header = ("case", "contender", "A", letter, f"{letter} against A")
+        count = Counter(row["verdict"] for row in mine)
+        title = f"{letter} against A: {count['slower']} slower, {count['faster']} faster, "
+        title += f"{count['alike']} alike"
+        legend = [
+            "Ratios of median times, in brackets their 95 % intervals. Listed is what differs by a",
+            f"rank test, p < {SIGNIFICANT} after adjustment for the "
+            f"{len(mine) - count['too few']} comparisons (Holm).",
+        ]
+        if count["too few"]:
+            legend.append(
+                f"{count['too few']} more have fewer than {MIN_SAMPLES} samples in a run and are "
+                f"not judged; measure with --repeats {MIN_SAMPLES + 1}."
+            )
+        made.append(Table(title, header, [_revision_line(row) for row in changed], legend))
+        lines = [[*_revision_line(row), _p(row)] for row in mine]
+        made.append(Table(f"{letter} against A: all", (*header, "p"), lines, brief=False))
+    return made
+
+
+def _revision_line(row: Row) -> list[str]:
+    times = [cells.seconds(row[name] * 1e-9) for name in ("first_ns", "ns")]
+    return [row["case"], row["contender"], *times, change(row)]
+
+
+def _p(row: Row) -> str:
+    return row["verdict"] if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+
+
+def change(row: Row) -> str:
+    """Write a ratio with its interval so that it reads the same in both directions."""
+    ratio, low, high = (row[f"ratio{end}"] for end in ("", "_low", "_high"))
+    word = "faster"
+    if ratio < 1:
+        ratio, low, high, word = 1 / ratio, 1 / high, 1 / low, "slower"
+    return f"{cells.number(ratio)}x {word} [{cells.number(low)}-{cells.number(high)}]"
+
+
+def _machine_tables(rows: Sequence[Row]) -> list[Table]:
+    """Make a table of the best backend, for the console, and one of the others."""
+    backends = dict.fromkeys(row["backend"] for row in rows)
+    best = BEST if BEST in backends else next(iter(backends))
+    made = []
+    for title, mine, brief in (
+        (f"Speedups, {best}", [row for row in rows if row["backend"] == best], True),
+        ("Speedups, other backends", [row for row in rows if row["backend"] != best], False),
+    ):
+        if mine:
+            made.append(_machine_table(title, mine, brief))
+    return made
+
+
+def _machine_table(title: str, rows: Sequence[Row], brief: bool) -> Table:
+    letters = list(dict.fromkeys(row["run"] for row in rows))
+    lines = []
+    for case, contender in dict.fromkeys((row["case"], row["contender"]) for row in rows):
+        found = [cells.find(rows, case=case, contender=contender, run=run) for run in letters]
+        known = next(row for row in found if row is not None)
+        line = [case.removesuffix(f", {known['backend']}") if brief else case, contender]
+        line.append(cells.interval(known, "first_speedup"))
+        line += [cells.interval(row, "speedup") for row in found]
+        line += ["" if row is None else _relative(row) for row in found]
+        lines.append(line)
+    header = ("case", "contender", "A", *letters, *(f"{letter}/A" for letter in letters))
+    legend = [
+        f"Times faster than {', '.join(BASELINES)}, measured in turns with it on the same",
+        "machine; in brackets 95 % intervals. B/A: how many times larger the speedup is on B; in",
+        f"parentheses what does not differ by a rank test, p < {SIGNIFICANT} after adjustment for",
+        f"their number (Holm), or has fewer than {MIN_SAMPLES} samples.",
+    ]
+    return Table(title, header, lines, legend, brief)
+
+
+def _relative(row: Row) -> str:
+    text = cells.number(row["ratio"])
+    return text if row["verdict"] in ("faster", "slower") else f"({text})"

@@ -14,13 +14,17 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench figures report test lint test-c test-emulated test-python build format peers clean
+.PHONY: help bench bench-kernels figures report test lint test-c test-emulated test-python build format peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 bench: build ## make the speedup tables: SUITE=full (10 minutes) or smoke (one), RESULTS=folder
 	$(BIN)/python -m halpbench bench --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
+
+bench-kernels: build ## run pytest-benchmark on every kernel: SUITE=full (6 minutes) or smoke
+	$(BIN)/python -m pytest benchmarks --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)") \
+	    --benchmark-autosave --benchmark-save-data
 
 figures: build ## draw the paper's figures: SUITE=full (15 minutes) or smoke (one), RESULTS=folder
 	$(BIN)/python -m halpbench figures --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")

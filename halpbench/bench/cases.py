@@ -28,8 +28,8 @@ BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)
 DATA_BYTES = {"D64fM64f": 8, "D32fM32f": 4, "D16M16": 2, "D8M16": 1, "D8M8": 1}
 
 
-def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
-    """Count the bytes that a call reads and writes; a row that classes share counts once."""
+def operand_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
+    """Count the bytes of a kernel's operands; a row that classes share counts once."""
     x, w, h = ELEMENT_BYTES[dtype]
     if op == "read":
         return n
@@ -37,8 +37,13 @@ def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
         return n * (x + classes * w)
     if op in ("quantize", "dequantize"):
         return n * (x + 4)  # of or to float32
-    # axpy and ger read x and h, and read and write w.
-    return n * (x + classes * (h + 2 * w))
+    return n * (x + classes * (h + w))
+
+
+def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
+    """Count the bytes that a call reads and writes: axpy and ger read the model and write it."""
+    written_back = n * classes * ELEMENT_BYTES[dtype][1] if op in ("axpy", "ger") else 0
+    return operand_bytes(op, dtype, n, classes) + written_back
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
+# Makes a number of calls and returns their nanoseconds.
+Timer = Callable[[int], int]
+
 
 def rounds(
     contenders: Sequence[str],
@@ -59,7 +62,7 @@ def rounds(
         slowest = max(slowest, clock() - start)
 
 
-def calls_for(measure: Callable[[int], int], target_ns: int) -> int:
+def calls_for(measure: Timer, target_ns: int) -> int:
     """Find how many calls in a row take about `target_ns`, so that the timer's grain is small.
 
     Parameters
@@ -82,10 +85,8 @@ def calls_for(measure: Callable[[int], int], target_ns: int) -> int:
         calls *= min(10, max(2, target_ns // elapsed_ns))
 
 
-def call_timer(
-    function: Callable[..., object], arguments: Sequence[object]
-) -> Callable[[int], int]:
-    """Return what makes a number of calls from Python, and returns their nanoseconds."""
+def call_timer(function: Callable[..., object], arguments: Sequence[object]) -> Timer:
+    """Return a timer of calls from Python."""
     names = [f"a{index}" for index in range(len(arguments))]
     statement = timeit.Timer(
         f"function({', '.join(names)})",

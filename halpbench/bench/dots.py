@@ -36,7 +36,8 @@ def vectors(dtype: str, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
     rng = np.random.default_rng(0)
     kind = kernels.FAMILIES[dtype][0]
     x, y = memory.empty((n,), kind), memory.empty((n,), kind)
-    x[:], y[:] = rng.integers(-127, 128, (2, n))
+    for vector in (x, y):
+        vector[:] = np.resize(rng.integers(-127, 128, 4096).astype(kind), n)
     return x, y
 
 

@@ -1,6 +1,6 @@
 """Measures cases. Never prints: it reports events to whoever shows them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from halpbench.bench.cases import (
     Problem,
     kernel_bytes,
 )
+from halpbench.bench.clock import Timer
 from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
 from halpbench.bench.records import Record, Series, Store
 from halpbench.problems import LeastSquares, SoftmaxRegression
@@ -27,7 +28,6 @@ from halpbench.solvers import Epoch, Run
 SAMPLE_NS = 2_000_000
 
 Measured = tuple[tuple[Series, ...], dict[str, Any]]
-Timer = Callable[[int], int]
 
 
 def run(
@@ -146,8 +146,12 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
 
     for op, dtype in contenders.values():
         verify.check(op, dtype, case.n, case.classes)
-    samples, calls = _sample(
-        {name: timer(*what) for name, what in contenders.items()}, case, budget_seconds, on_round
+    samples, calls = sample(
+        {name: timer(*what) for name, what in contenders.items()},
+        at_least=case.at_least,
+        at_most=case.at_most,
+        budget_seconds=budget_seconds,
+        on_round=on_round,
     )
     series = tuple(
         Series(
@@ -167,11 +171,12 @@ def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> M
     vectors = dots.vectors(case.dtype, case.n)
     for dot in contenders.values():
         verify.check_call(dot, case.n, case.dtype)
-    samples, calls = _sample(
+    samples, calls = sample(
         {name: clock.call_timer(dot, vectors) for name, dot in contenders.items()},
-        case,
-        budget_seconds,
-        on_round,
+        at_least=case.at_least,
+        at_most=case.at_most,
+        budget_seconds=budget_seconds,
+        on_round=on_round,
     )
     read = kernel_bytes("dot", case.dtype, case.n)
     series = tuple(
@@ -181,20 +186,36 @@ def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> M
     return series, {"blas": dots.blas()}
 
 
-def _sample(
-    timers: dict[str, Timer],
-    case: KernelCase | CallCase,
+def sample(
+    timers: Mapping[str, Timer],
+    *,
+    at_least: int,
+    at_most: int,
     budget_seconds: float,
-    on_round: OnRound,
+    on_round: OnRound = lambda rounds: None,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
-    """Call the timers in rounds; return their samples, and the calls in a sample of each."""
+    """Call the timers in rounds, see `clock.rounds`.
+
+    Parameters
+    ----------
+    timers : mapping of str to callable
+        What makes a number of calls and returns their nanoseconds, by contender.
+    at_least, at_most, budget_seconds
+        As of `clock.rounds`.
+    on_round : callable
+        Takes the number of finished rounds, before each round.
+
+    Returns
+    -------
+    samples : dict of str to tuple of int
+        Nanoseconds, one a round.
+    calls : dict of str to int
+        The calls in a sample.
+    """
     calls = {name: clock.calls_for(timer, SAMPLE_NS) for name, timer in timers.items()}
     samples: dict[str, list[int]] = {name: [] for name in timers}
     orders = clock.rounds(
-        list(timers),
-        at_least=case.at_least,
-        at_most=case.at_most,
-        budget_seconds=budget_seconds,
+        list(timers), at_least=at_least, at_most=at_most, budget_seconds=budget_seconds
     )
     for done, order in enumerate(orders):
         on_round(done)

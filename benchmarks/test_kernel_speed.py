@@ -1,0 +1,115 @@
+"""Every kernel x dtype x size x backend, the cost of calling it from Python, and its peers.
+
+The groups hold what differs in the backend (or the library) alone. Other groups:
+``--benchmark-group-by=param:op,param:level,param:backend`` has the dtypes beside each other.
+"""
+
+import functools
+import itertools
+
+import pytest
+
+from halpbench import kernels
+from halpbench.bench import clock, dots, levels, verify
+from halpbench.bench.cases import DTYPES, kernel_bytes
+from halpbench.kernels import KernelTimer
+
+# The shape of (Fashion-)MNIST: ten classes share a row of the data.
+CLASSES = {"dot": 1, "axpy": 1, "gemv": 10, "ger": 10, "quantize": 1, "dequantize": 1}
+KERNELS = [
+    (op, dtype)
+    for op in CLASSES
+    for dtype in (("i8", "i16") if "quantize" in op else reversed(DTYPES))
+]
+SHORT = 16  # elements: so few that a call takes no longer than its checks
+OURS = "halpbench"
+
+
+@pytest.mark.parametrize(("op", "dtype"), KERNELS)
+def test_kernel(op, dtype, level, backend, place, benchmark, measure):
+    """A kernel, repeated in C."""
+    classes = CLASSES[op]
+    n = levels.length(place, op, dtype, classes)
+    benchmark.group = f"{op} {dtype}, {level} ({_shape(n, classes)})"
+    with kernels.use(backend):
+        verify.check(op, dtype, n, classes)
+    contenders = {backend: (kernel_timer(op, dtype, place, backend), n * classes)}
+    if dtype != "f32" and (op, "f32") in KERNELS:
+        other = levels.length(place, op, "f32", classes) * classes
+        contenders["f32"] = (kernel_timer(op, "f32", place, backend), other)
+    if backend != "scalar":
+        contenders["scalar"] = (kernel_timer(op, dtype, place, "scalar"), n * classes)
+    measure(contenders, n_bytes=kernel_bytes(op, dtype, n, classes), backend=backend)
+
+
+@pytest.mark.parametrize(("op", "dtype"), KERNELS)
+def test_call(op, dtype, backend, benchmark, measure):
+    """The same from Python, on vectors so short that calls and checks are what takes time."""
+    classes = CLASSES[op]
+    benchmark.group = f"call of {op} {dtype} ({_shape(SHORT, classes)})"
+    with kernels.use(backend):
+        verify.check(op, dtype, SHORT, classes)
+        call = clock.call_timer(getattr(kernels, op), verify.arguments(op, dtype, SHORT, classes))
+        kernel = KernelTimer(op, dtype, SHORT, classes)
+        ns = measure(
+            {"call": (call, SHORT * classes), "kernel": (kernel, SHORT * classes)},
+            n_bytes=kernel_bytes(op, dtype, SHORT, classes),
+            backend=backend,
+        )
+    if ns:
+        benchmark.extra_info["overhead_ns"] = min(ns["call"]) - min(ns["kernel"])
+
+
+@pytest.mark.parametrize("dtype", ["i8", "f32", "f64"])
+def test_library(dtype, level, library, place, benchmark, measure):
+    """Dot products called from Python, ours and those of other libraries, on one thread."""
+    n = levels.length(place, "dot", dtype)
+    benchmark.group = f"libraries: dot {dtype}, {level} ({_shape(n, 1)})"
+    found = {dots.name_of(peer): peer for peer in dots.peers()}
+    installed = dots.installed(found.values())
+    functions = {OURS: kernels.dot} | {dots.name_of(peer): dot for peer, dot in installed.items()}
+    if library != OURS and dtype not in dots.DTYPES[library]:
+        pytest.skip(f"{library} has no dot product of {dtype} that is right")
+    if library not in functions:
+        pytest.skip(f"{library} is absent: pip install 'halpbench[peers]'")
+    verify.check_call(functions[library], n, dtype)
+    measure(
+        {name: (library_timer(functions[name], dtype, place), n) for name in (library, OURS)},
+        n_bytes=kernel_bytes("dot", dtype, n),
+        library=found.get(library, OURS),
+        backend=kernels.active() if library == OURS else None,
+        blas=dots.blas() if library == "numpy" else None,
+    )
+
+
+# Filling memory takes longer than working on it: cases that follow each other share operands.
+# Whoever has its turn takes the next set: what another has just read may still be in a cache.
+@functools.lru_cache(maxsize=2)
+def kernel_timers(op, dtype, n, sets):
+    return itertools.cycle([KernelTimer(op, dtype, n, CLASSES[op]) for _ in range(sets)])
+
+
+@functools.lru_cache(maxsize=1)
+def vectors(dtype, n, sets):
+    return itertools.cycle([dots.vectors(dtype, n) for _ in range(sets)])
+
+
+def kernel_timer(op, dtype, place, backend):
+    """A timer that uses a backend, whichever is in use when it has its turn."""
+    n = levels.length(place, op, dtype, CLASSES[op])
+    timer = levels.in_turn(kernel_timers(op, dtype, n, place.sets), place)
+
+    def on_backend(calls):
+        with kernels.use(backend):
+            return timer(calls)
+
+    return on_backend
+
+
+def library_timer(dot, dtype, place):
+    pairs = vectors(dtype, levels.length(place, "dot", dtype), place.sets)
+    return levels.in_turn((clock.call_timer(dot, pair) for pair in pairs), place)
+
+
+def _shape(n, classes):
+    return f"{n:,} x {classes}" if classes > 1 else f"{n:,} elements"

@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-kernels figures report test lint test-c test-emulated test-python build format peers clean
+.PHONY: help bench bench-kernels bench-peers figures report test lint test-c test-emulated test-python build format peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ bench: build ## make the speedup tables: SUITE=full (10 minutes) or smoke (one),
 bench-kernels: build ## run pytest-benchmark on every kernel: SUITE=full (6 minutes) or smoke
 	$(BIN)/python -m pytest benchmarks --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)") \
 	    --benchmark-autosave --benchmark-save-data
+
+bench-peers: build ## time to accuracy beside the libraries of `make peers`: SUITE=full (12 minutes) or smoke
+	$(BIN)/python -m halpbench peers --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
 
 figures: build ## draw the paper's figures: SUITE=full (15 minutes) or smoke (one), RESULTS=folder
 	$(BIN)/python -m halpbench figures --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
@@ -83,7 +86,7 @@ $(INSTALLED): pyproject.toml
 	$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
 	@touch $@
 
-peers: build ## install the libraries that the kernels are compared with
+peers: build ## install the libraries that kernels and estimators are compared with
 	$(PIP) --no-build-isolation -e '.[$(EXTRAS),peers]'
 
 clean: ## remove everything that was built, .venv included

@@ -13,7 +13,7 @@ from halpbench.bench import cases, machine, runner
 from halpbench.bench.records import Record, Series, Store
 from halpbench.cli import bench as bench_commands
 
-HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["compare"], ["report"])
+HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["compare"], ["report"], ["peers"])
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ Each figure is a list of experiments, each experiment becomes one record; `repor
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from halpbench import datasets, kernels, simulate
 from halpbench.bench import cases, clock
 from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
+from halpbench.bench.machine import with_code
 from halpbench.bench.records import Record, Series, Store
 from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
@@ -475,15 +474,8 @@ def experiments(figure: str, suite: str = "full") -> list[Experiment]:
 
 
 def fingerprint(machine: str) -> str:
-    """Digest the machine's fingerprint together with the code of the experiments.
-
-    The machine's covers what is timed, and that is all but `bench`; an experiment that has changed
-    must not be taken for one that has a record.
-    """
-    digest = hashlib.sha256(machine.encode())
-    for name in ("experiments.py", "tune.py"):
-        digest.update(Path(__file__).with_name(name).read_bytes())
-    return digest.hexdigest()[:16]
+    """Digest the machine's fingerprint together with the code of the experiments."""
+    return with_code(machine, "experiments.py", "tune.py")
 
 
 def run(

@@ -29,6 +29,9 @@ LIBRARIES = (
     "Cython",
     "threadpoolctl",
     "numkong",
+    "scikit-learn-intelex",
+    "snapml",
+    "skglm",
 )
 # As Linux names them.
 X86_FLAGS = ("sse4_1", "avx", "avx2", "fma", "bmi2", "f16c", "avx_vnni", "amx_int8")
@@ -102,6 +105,18 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
         machine["python"],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def with_code(fingerprint: str, *modules: str) -> str:
+    """Digest a fingerprint together with modules of `bench`, which it does not cover itself.
+
+    For records that depend on more than what is timed: what has changed must not be taken for
+    something that has a record.
+    """
+    digest = hashlib.sha256(fingerprint.encode())
+    for name in modules:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def slug(machine: Mapping[str, Any]) -> str:

@@ -5,11 +5,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from halpbench.cli import bench, compare, figures, info, tune
+from halpbench.cli import bench, compare, figures, info, peers, tune
 from halpbench.cli.common import Run, say
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
-GROUPS = (info, bench, compare, figures, tune)
+GROUPS = (info, bench, compare, figures, peers, tune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,17 @@ DTYPES = {
     "i8i16": ("#CC79A7", "v"),
     "i8": ("#D55E00", "D"),
 }
+
+# Of time to accuracy: a colour for each library, a marker for each of its solvers.
+LIBRARY_COLORS = {
+    "halpbench": COLORS["halp"],
+    "scikit-learn": "#0072B2",
+    "liblinear": "#56B4E9",
+    "intelex": "#000000",
+    "snapml": "#009E73",
+    "skglm": "#CC79A7",
+}
+MARKERS = "osv^D"
 
 
 def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
@@ -286,6 +297,55 @@ def _throughput(axes: Axes, rows: Sequence[Row], **look: Any) -> list[Any]:
     return axes.plot(bytes_moved, [row["gigabytes_per_second"] for row in rows], **look)
 
 
+def time_to_accuracy(report: Report) -> Iterator[Picture]:
+    """Draw each problem's fits: what they reached against the seconds that they took."""
+    rows = [row for row in report.data["fits"] if row["repetitions"]]
+    if not rows:
+        return
+    problems = list(dict.fromkeys(row["problem"] for row in rows))
+    figure = _new_figure(0.9 + 1.9 * len(problems))
+    axes = figure.subplots(len(problems), 2, sharex="row", squeeze=False)
+    looks = _looks(dict.fromkeys(row["contender"] for row in rows))
+    seen: dict[str, Any] = {}
+    for line, problem in enumerate(problems):
+        for name, (color, marker) in looks.items():
+            mine = [row for row in rows if (row["problem"], row["contender"]) == (problem, name)]
+            for place, quantity in zip(axes[line], ("grad_norm", "suboptimality"), strict=True):
+                (drawn,) = place.plot(
+                    [row["seconds"] for row in mine],
+                    [row[quantity] or math.nan for row in mine],
+                    color=color,
+                    marker=marker,
+                    markersize=3,
+                    markerfacecolor="none",
+                    linewidth=2.0 if name == "halpbench" else 0.8,
+                )
+                seen.setdefault(name, drawn)
+        for place, label in zip(axes[line], ("gradient norm", "f - f*"), strict=True):
+            place.set_xscale("log")
+            place.set_yscale("log")
+            place.set_xlabel("seconds of a fit")
+            place.set_ylabel(label)
+        axes[line, 0].set_title(problem, fontsize=7)
+    figure.legend(seen.values(), seen.keys(), loc="outside upper center", ncols=4)
+    yield Picture(
+        "peers",
+        figure,
+        "Gradient norm, and loss above the least one, that whole fits reached, against the seconds "
+        "that they took: a mark for each tolerance, one core each.",
+    )
+
+
+def _looks(contenders: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Give each contender the colour of its library, and a marker of its own among these."""
+    looks: dict[str, tuple[str, str]] = {}
+    for name in contenders:
+        color = LIBRARY_COLORS.get(name.split()[0], "#999999")
+        siblings = sum(other == color for other, _ in looks.values())
+        looks[name] = (color, MARKERS[siblings % len(MARKERS)])
+    return looks
+
+
 def _new_figure(height: float) -> Figure:
     # Not pyplot: nothing global, no display.
     from matplotlib.figure import Figure
@@ -297,4 +357,5 @@ _MAKERS: dict[str, Callable[[Report], Iterator[Picture]]] = {
     "epochs": speedups,
     "kernels": throughput,
     "convergence": convergence,
+    "peers": time_to_accuracy,
 }

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from halpbench.bench.records import SCHEMA, Record, Store, finite, write_atomic
-from halpbench.report import convergence, epochs, kernels, summary
+from halpbench.report import convergence, epochs, kernels, peers, summary
 from halpbench.report.cells import Content, Row, Table
 
 CONSOLE_WIDTH = 100
@@ -28,7 +28,7 @@ class Report:
     Attributes
     ----------
     name : str
-        File stem: "kernels", "epochs", "convergence" or "summary".
+        File stem: "kernels", "epochs", "convergence", "summary" or "peers".
     data : mapping of str to list of rows
         Numbers with units in their names; each list becomes a CSV file.
     tables : list of Table
@@ -57,7 +57,7 @@ def build(store: Store) -> list[Report]:
     records = [record for record in store.records() if well_formed(record)]
     reports = []
     for name, make in _MAKERS.items():
-        mine = [r for r in records if name == "summary" or name in r.case["tables"]]
+        mine = [record for record in records if name in _shown_in(record)]
         if not mine:
             continue
         newest = max(mine, key=lambda record: record.started)
@@ -70,8 +70,8 @@ def build(store: Store) -> list[Report]:
             if record.skipped is not None and name != "summary"
         ]
         fingerprint, suite = _origin(newest)
-        command = f"halpbench bench --suite {suite}"
-        if name != "summary":
+        command = f"halpbench {'peers' if name == 'peers' else 'bench'} --suite {suite}"
+        if name not in ("summary", "peers"):
             command += f" --tables {name}"
         reports.append(Report(name, data, tables, machines.get(fingerprint, {}), command, notes))
     return reports
@@ -191,6 +191,7 @@ _MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
     "epochs": epochs.make,
     "convergence": convergence.make,
     "summary": summary.make,
+    "peers": peers.make,
 }
 
 # ---- Choosing records -------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def well_formed(record: Record) -> bool:
         lacks = needs.case - set(record.case)
         if record.skipped is None:
             lacks |= needs.facts - set(record.facts)
-            lacks |= set() if record.series else {"series"}
+            lacks |= set() if record.series or record.kind in peers.KINDS else {"series"}
             for series in record.series:
                 lacks |= needs.samples - set(series.samples_ns)
                 lacks |= needs.series_facts - set(series.facts)
@@ -238,7 +239,19 @@ _NEEDS = {
         {"inner", "full_gradient", "epoch"},
         {"data_bytes", "step_bytes", "gradient_row_bytes", "gradient_norms", "diverged"},
     ),
+    "optimum": _Needs({"suite", "problem"}, {"source", "error_bound"}, set(), set()),
+    "fits": _Needs(
+        {"suite", "problem", "tol", "contenders", "budget_seconds", *peers.LEVELS.values()},
+        {"absent"},
+        {"fit", "cpu"},
+        set(),
+    ),
 }
+
+
+def _shown_in(record: Record) -> Sequence[str]:
+    """Name the reports that a record belongs to."""
+    return ("peers",) if record.kind in peers.KINDS else (*record.case["tables"], "summary")
 
 
 def _origin(record: Record) -> tuple[str, str]:
@@ -257,6 +270,8 @@ def _latest(records: Sequence[Record]) -> list[Record]:
 def describe(record: Record) -> str:
     """Name what a record measured."""
     case = record.case
+    if record.kind in peers.KINDS:
+        return peers.describe(record)
     if record.kind == "epochs":
         return f"{case['problem']['name']}, {case['data']} data, {case['backend']}"
     op = case["op"] if record.kind == "kernel" else f"call of dot {case.get('dtype', 'i8')}"

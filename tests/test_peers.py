@@ -1,0 +1,315 @@
+"""Time to accuracy: the contenders solve one problem, their processes, their records, the table."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from halpbench import cli
+from halpbench.bench import peers, worker
+from halpbench.bench.contenders import CONTENDERS, Contender
+from halpbench.bench.records import Store
+from halpbench.report import figures, tables
+from halpbench.solvers.objective import LinearObjective
+
+TINY = peers.Problem("tall", 300, 4, 2, l2=1e-2)
+QUICK, SLOW, GONE = "halpbench", "scikit-learn lbfgs", "no such library"
+
+
+def blobs(n_classes, n_samples=300, n_features=4):
+    random = np.random.default_rng(0)
+    y = random.integers(0, n_classes, n_samples)
+    centers = random.standard_normal((n_classes, n_features))
+    return (centers[y] + random.standard_normal((n_samples, n_features))).astype(np.float32), y
+
+
+@pytest.mark.parametrize(
+    ("name", "n_classes"),
+    [
+        (name, n_classes)
+        for name, contender in CONTENDERS.items()
+        for n_classes in ((2,) if contender.two_classes_only else (2, 3))
+    ],
+)
+def test_all_minimize_the_same_objective(name, n_classes):
+    absence = CONTENDERS[name].absence(n_classes)
+    if absence:
+        pytest.skip(f"{name}: {absence}")
+    X, y = blobs(n_classes)
+    kind, outputs = ("logistic", 1) if n_classes == 2 else ("softmax", n_classes)
+    objective = LinearObjective(X, y, kind, outputs, 1e-2, fit_intercept=False)
+    start = objective.evaluate(np.zeros((outputs, 4)), np.zeros(outputs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = CONTENDERS[name].make(len(X), 1e-2, 1e-6).fit(X, y)
+    w = np.asarray(model.coef_, np.float64).reshape(outputs, -1)
+    found = objective.evaluate(w, np.zeros(outputs))
+    assert np.linalg.norm(found.weights) < 1e-3 * np.linalg.norm(start.weights)
+    assert found.loss < start.loss
+
+
+def test_absent_contenders_say_why():
+    missing = Contender("x", "some-package", "module_that_is_not_there", lambda *_: None)
+    assert missing.absence(2) == "not installed (`pip install some-package`)"
+    assert missing.library == ""
+    assert CONTENDERS["liblinear primal"].absence(2) == ""
+    assert "one against the rest" in CONTENDERS["liblinear primal"].absence(3)
+    assert CONTENDERS[QUICK].library.startswith("halpbench ")
+
+
+def test_problems_have_the_shape_they_say():
+    for problem in peers.problems("smoke").values():
+        (X, y), source = peers.load(problem)
+        assert X.shape == (problem.n_samples, problem.n_features)
+        assert len(np.unique(y)) == problem.n_classes
+        assert X.dtype == np.float32
+        assert source
+    assert set(peers.problems()) >= {"fashion-mnist", "mnist-5k", "wide"}
+    with pytest.raises(ValueError, match="expected one of smoke, full"):
+        peers.problems("tiny")
+
+
+# ---- Processes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start workers on given data; they are ended after the test."""
+    started = []
+
+    def start(name, X, y):
+        np.save(tmp_path / "X.npy", X)
+        np.save(tmp_path / "y.npy", y)
+        started.append(worker.Worker(name, tmp_path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+def test_a_worker_fits_measures_and_is_stopped(start):
+    X, y = blobs(2, n_samples=50_000, n_features=20)
+    process = start("scikit-learn sag", X, y)
+    process.wait()
+    found = process.fit(1e-2, 1e-3, 60)
+    expected = CONTENDERS["scikit-learn sag"].make(len(X), 1e-2, 1e-3).fit(X, y)
+    np.testing.assert_array_equal(found.coef, expected.coef_)
+    assert found.wall_ns > 0
+    # One core: no more processor time than time on the clock, but for the grain of the clocks.
+    assert 0 < found.cpu_ns < 1.05 * found.wall_ns + 10_000_000
+    assert found.peak_bytes is None or found.peak_bytes >= 0
+    with pytest.raises(worker.FitError, match="stopped after 0 s"):
+        process.fit(1e-9, 1e-15, 0.05)
+
+
+def test_a_worker_tells_of_errors_and_of_its_end(start):
+    X, y = blobs(2)
+    one_class = start("scikit-learn lbfgs", X, np.zeros_like(y))
+    with pytest.raises(worker.FitError, match=r"ValueError: .* 2 classes"):
+        one_class.wait()
+    X[:, 0] = np.nan
+    process = start("scikit-learn lbfgs", X, y)
+    with pytest.raises(worker.FitError, match=r"ValueError: .*NaN"):
+        process.wait()
+    process._process.kill()
+    process._process.join()
+    with pytest.raises(worker.FitError, match="its process ended"):
+        process.fit(1e-2, 1e-3, 1)
+
+
+# ---- Records -------------------------------------------------------------------------------------
+
+
+class FakeWorker:
+    """Solves the problem the better, the smaller the tolerance; no process, and made-up times."""
+
+    fits: list
+    failing: set
+
+    def __init__(self, contender, folder):
+        self.contender = contender
+        self.X, self.y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
+
+    def wait(self):
+        if "start" in self.failing:
+            raise worker.FitError("cannot start")
+
+    def fit(self, l2, tol, limit_seconds):
+        self.fits.append((self.contender, tol))
+        if self.contender in self.failing:
+            raise worker.FitError("stopped")
+        model = CONTENDERS["scikit-learn newton-cholesky"].make(len(self.X), l2, tol)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            coef = model.fit(self.X, self.y).coef_
+        ns = 2_000_000_000 if self.contender == SLOW else 1_000_000
+        return worker.Fit(ns, ns, coef * (1 + 10 * tol), 1000)
+
+    def end(self):
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr(FakeWorker, "fits", [], raising=False)
+    monkeypatch.setattr(FakeWorker, "failing", set(), raising=False)
+    monkeypatch.setattr(peers, "Worker", FakeWorker)
+    lacking = Contender(GONE, "gone", "module_that_is_not_there", lambda *_: None)
+    monkeypatch.setitem(peers.CONTENDERS, GONE, lacking)
+    return FakeWorker
+
+
+def race(folder, budget=60, **options):
+    todo = peers.cases([TINY], [QUICK, SLOW, GONE], budget)
+    events = []
+    records = peers.run(todo, Store(folder, "m"), "fp", on_event=events.append, **options)
+    return records, [event.what for event in events if event.what not in ("start", "round")]
+
+
+def test_contenders_are_fitted_until_they_reach_the_last_levels(fake, tmp_path):
+    records, events = race(tmp_path)
+    assert events == ["done"] * (1 + len(peers.TOLERANCES))
+    optimum, *fits = records
+    assert optimum.facts["error_bound"] < 1e-9
+    assert optimum.facts["loss"] < optimum.facts["loss_start"] == pytest.approx(np.log(2))
+    last = [r for r in fits if r.series][-1]
+    for series in last.series:
+        assert series.facts["grad_norm"] <= peers.GRAD_NORMS[-1]
+        assert 0 <= series.facts["suboptimality"] <= peers.SUBOPTIMALITIES[-1]
+    before = fits[fits.index(last) - 1]
+    for series in before.series:
+        assert not (
+            series.facts["grad_norm"] <= peers.GRAD_NORMS[-1]
+            and series.facts["suboptimality"] <= peers.SUBOPTIMALITIES[-1]
+        )
+    assert fits.index(last) < len(fits) - 1
+    # The quick one is repeated, the slow one is not.
+    counts = {series.contender: len(series.samples_ns["fit"]) for series in last.series}
+    assert counts == {QUICK: peers.REPEATS, SLOW: 1}
+    assert "not installed" in last.facts["absent"][GONE]
+
+
+def test_a_contender_that_has_used_up_its_time_is_out(fake, tmp_path):
+    records, _ = race(tmp_path, budget=3)
+    slow = [s for r in records for s in r.series if s.contender == SLOW]
+    quick = [s for r in records for s in r.series if s.contender == QUICK]
+    assert len(slow) == 2
+    assert len(quick) > 2
+
+
+def test_a_contender_that_fails_is_out(fake, tmp_path):
+    fake.failing = {SLOW}
+    records, _ = race(tmp_path)
+    assert [s.facts for r in records for s in r.series if s.contender == SLOW] == [
+        {"failed": "stopped"}
+    ]
+    assert fake.fits.count((SLOW, peers.TOLERANCES[0])) == 1
+
+
+def test_a_contender_that_cannot_start_is_out(fake, tmp_path):
+    fake.failing = {"start"}
+    records, _ = race(tmp_path)
+    assert not fake.fits
+    assert [s.facts for s in records[1].series] == [{"failed": "cannot start"}] * 2
+    assert not any(record.series for record in records[2:])
+
+
+def test_an_interrupted_race_continues(fake, tmp_path, monkeypatch):
+    def interrupted(self, l2, tol, limit_seconds):
+        if tol < 1e-2:
+            raise KeyboardInterrupt
+        return FakeWorker.fit(self, l2, tol, limit_seconds)
+
+    class Interrupted(FakeWorker):
+        fit = interrupted
+
+    monkeypatch.setattr(peers, "Worker", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        race(tmp_path)
+    monkeypatch.setattr(peers, "Worker", FakeWorker)
+    fake.fits.clear()
+    records, events = race(tmp_path)
+    kept = sum(tol >= 1e-2 for tol in peers.TOLERANCES)
+    assert events == ["reused"] * (1 + kept) + ["done"] * (len(peers.TOLERANCES) - kept)
+    assert all(tol < 1e-2 for _, tol in fake.fits)
+    again, events = race(tmp_path)
+    assert set(events) == {"reused"}
+    assert [r.to_json() for r in again] == [r.to_json() for r in records]
+
+
+def test_too_little_memory_is_a_reason_to_skip(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.machine, "available_memory", lambda: 100)
+    records, _ = race(tmp_path)
+    assert records[0].skipped is None
+    assert "of memory" in records[1].skipped
+
+
+# ---- Tables and figure ---------------------------------------------------------------------------
+
+
+def test_the_table_shows_the_least_time_to_each_level(fake, tmp_path):
+    race(tmp_path)
+    (report,) = tables.build(Store(tmp_path, "m"))
+    times = report.data["time_to_accuracy"]
+    fits = report.data["fits"]
+    assert {row["contender"] for row in times} == {QUICK, SLOW}
+    for row in times:
+        there = [
+            fit["seconds"]
+            for fit in fits
+            if fit["contender"] == row["contender"] and fit[row["quantity"]] <= row["level"]
+        ]
+        assert row["seconds"] == min(there)
+    summary, norms, losses = report.tables
+    assert summary.rows[-1] == ["tall", "1e-03", "1.00 ms", "2.00 s", SLOW, "2,000"]
+    assert [row[0] for row in norms.rows] == [QUICK, SLOW]
+    assert norms.rows[0][1:] == ["1.00 ms"] * 3 + ["1.00", str(peers.REPEATS), "1 KB"]
+    assert losses.rows[1][1:] == ["2.00 s"] * 3
+    text = tables.markdown(report)
+    assert "Command: `halpbench peers --suite full`" in text
+    assert "Absent, not installed (`pip install gone`): no such library." in text
+
+
+def test_the_table_tells_of_what_was_not_reached(fake, tmp_path):
+    fake.failing = {QUICK}
+    race(tmp_path)
+    (report,) = tables.build(Store(tmp_path, "m"))
+    summary, norms, _ = report.tables
+    assert summary.rows[-1] == ["tall", "1e-03", "-", "2.00 s", SLOW, "-"]
+    assert norms.rows[0] == [QUICK, "-", "-", "-", "", "", "unknown"]
+    assert "halpbench, tolerance 1e-01: stopped." in norms.notes
+
+
+def test_the_figure(fake, tmp_path):
+    pytest.importorskip("matplotlib")
+    race(tmp_path)
+    written = figures.draw(tables.build(Store(tmp_path, "m")), tmp_path / "figures")
+    assert [path.name for path in written] == ["peers.png", "peers.svg"]
+    svg = written[1].read_text()
+    for text in (QUICK, SLOW, "tall", "gradient norm"):
+        assert text in svg
+
+
+def test_the_command(fake, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(peers, "problems", lambda suite: {TINY.name: TINY})
+    arguments = ["peers", "--results", str(tmp_path), "--only", f"{QUICK},{SLOW}"]
+    assert cli.main(arguments) == 0
+    output = capsys.readouterr()
+    assert "In short: time to a gradient norm" in output.out
+    assert "[2/12] tall, tolerance 1e-01: done" in output.err
+    assert cli.main([*arguments, "--json"]) == 0
+    output = capsys.readouterr()
+    assert output.err.count(": reused") == 12
+    (report,) = json.loads(output.out)
+    assert report["data"]["time_to_accuracy"][0]["contender"] == QUICK
+    (folder,) = (tmp_path / "tables").iterdir()
+    assert (folder / "peers.md").exists()
+
+
+@pytest.mark.parametrize("option", ["--problems", "--only"])
+def test_unknown_names_are_refused(option, capsys):
+    assert cli.main(["peers", option, "nothing"]) == 2
+    assert "got" in (text := capsys.readouterr().err)
+    assert "expected some of" in text

@@ -30,6 +30,10 @@ SECTIONS = {
     "kernels": ("Kernels", "The operations that an inner step is made of, on every backend."),
     "roofline": ("Roofline", "What the machine allows, and the share of it that is reached."),
     "convergence": ("Convergence", "How far each contender comes, by epochs and by seconds."),
+    "peers": (
+        "Time to accuracy",
+        "Whole fits of logistic regression, beside the estimators of other libraries.",
+    ),
 }
 
 _UNITS = {

@@ -18,7 +18,7 @@ from browser import CHROMIUM, Browser
 from test_report_tables import MACHINE, call, epochs, kernel
 
 from halpbench.bench import experiments
-from halpbench.bench.records import Store, stores
+from halpbench.bench.records import Record, Store, stores
 from halpbench.report import page
 from halpbench.report.page import sort_value
 
@@ -132,7 +132,8 @@ def test_equal_records_give_equal_bytes(root, written):
 
 
 def test_the_headline_has_ratios_and_bounds(text):
-    line = re.search(r"<td>HALP D8M8</td>.*?</tr>", text, re.S)[0]
+    headline = text[text.index("with the bounds") :]
+    line = re.search(r"<td>HALP D8M8</td>.*?</tr>", headline, re.S)[0]
     values = re.findall(r'data-value="([^"]*)"', line)
     # Inner step and epoch: 4 times faster, a quarter of the bytes; fewer to the same norm.
     assert [float(value) for value in values[:4]] == [4.0] * 4
@@ -145,10 +146,26 @@ def test_machines_stand_side_by_side(text):
     assert [name for differs, name in rows if differs] == ["cpu.model"]
 
 
+def test_machines_compare_by_ratios(text):
+    start = text.index("machine by machine</figcaption>")
+    body = text[start : text.index("</table>", start)]
+    assert "fast-cpu, avx2" in body
+    assert "slow-cpu, avx2" in body
+    assert re.findall(r'data-value="([^"]*)"', body) == ["4.0", "4.0"]
+
+
 def test_provenance(elements):
     assert "f12" + "2024" + "2024-01-01T00:00:00" in re.sub(r"\s", "", elements.text)
+    assert "raw records of 2024 to 20" in elements.text
     assert "Skipped: 1 of kind epochs" in elements.text
     assert "No record is damaged." in elements.text
+
+
+def test_foreign_records_are_not_drawn(tmp_path):
+    store = Store(tmp_path / "paper", "fast-cpu")
+    store.add(Record("curves", {"figure": "fig1"}, "f", "2024"))
+    with pytest.warns(UserWarning, match="fig1 is not drawn"):
+        assert "<svg" not in page.write(tmp_path, []).read_text()
 
 
 def test_no_results_make_a_page():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from halpbench.report.paper import COLORS, STYLE, Picture
@@ -28,15 +28,15 @@ class Drawing(NamedTuple):
     svg: str
 
 
-def drawings(make: Callable[[], Iterable[Picture]], prefix: str) -> list[Drawing]:
+def drawings(make: Callable[[], Iterable[Picture]], prefixes: Iterator[str]) -> list[Drawing]:
     """Draw pictures for a page.
 
     Parameters
     ----------
     make : callable
         Makes the pictures; called in the context of `paper.STYLE`.
-    prefix : str
-        What sets the ids of these pictures apart from those of others on the page.
+    prefixes : iterator of str
+        What the ids of each picture begin with, to differ from those of the others on the page.
 
     Returns
     -------
@@ -46,8 +46,8 @@ def drawings(make: Callable[[], Iterable[Picture]], prefix: str) -> list[Drawing
 
     with rc_context(STYLE):
         return [
-            Drawing(p.name, p.caption, _element(_file(p.figure), f"{prefix}-{p.name}"))
-            for p in make()
+            Drawing(picture.name, picture.caption, _element(_file(picture.figure), next(prefixes)))
+            for picture in make()
         ]
 
 
@@ -66,6 +66,8 @@ def _element(svg: str, prefix: str) -> str:
     body = re.sub(r"<(metadata|style).*?</\1>|<!--.*?-->", "", body, flags=re.S)
     body = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0]), body)
     body = re.sub(r"\s+", " ", body).replace("> <", "><")
+    # Backgrounds, which are transparent here.
+    body = re.sub(r'<path d="[^"]*" style="fill: none"/>', "", body)
     # Marks of a curve share their look.
     body = re.sub(
         r'<use [^>]*( style="[^"]*")/>(<use [^>]*\1/>)+',
@@ -74,10 +76,10 @@ def _element(svg: str, prefix: str) -> str:
     )
     # Only what is referred to needs an id.
     used = dict.fromkeys(re.findall(r'(?:url\(|href=")#([^")]+)', body))
-    short = {old: f"{prefix}-{number}" for number, old in enumerate(used)}
+    short = {old: f"{prefix}{number}" for number, old in enumerate(used)}
     body = re.sub(r' id="([^"]*)"', lambda i: f' id="{short[i[1]]}"' if i[1] in short else "", body)
     body = re.sub(r'(url\(|href=")#([^")]+)', lambda i: f"{i[1]}#{short[i[2]]}", body)
-    return f'<svg {box[0]} role="img">{body}'
+    return f"<svg {box[0]}>{body}"
 
 
 def _tag(tag: str) -> str:

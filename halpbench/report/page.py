@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -99,11 +100,21 @@ class Section(NamedTuple):
     parts: list[Part]
 
 
-class Source(NamedTuple):
-    """Where records come from: of each fingerprint their number and dates; what is missing."""
+class Build(NamedTuple):
+    """The records of one fingerprint: how many, and when the first and the last were begun."""
 
+    fingerprint: str
+    records: int
+    first: str
+    last: str
+
+
+class Source(NamedTuple):
+    """Where records come from, and what is missing: kinds and reasons with their number."""
+
+    machine: str
     folder: str
-    builds: list[tuple[str, int, str, str]]
+    builds: list[Build]
     skipped: list[tuple[str, str, int]]
     damaged: list[str]
 
@@ -167,16 +178,20 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
         "numeric_columns": _numeric_columns,
         "scale": _scale,
     }
+    sources = [_source(found) for found in [*results, *experiments]]
+    prefixes = (f"d{number}-" for number in itertools.count())
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
-        sections=list(_sections(results)),
+        sections=list(_sections(results, prefixes)),
         experiments=[
-            (found.store.machine, _experiments(found.records, f"p{number}"))
-            for number, found in enumerate(experiments)
+            (found.store.machine, _experiments(found.records, prefixes))
+            for found in experiments
             if found.records
         ],
         machines=_comparison(results),
-        sources=[_source(found) for found in [*results, *experiments]],
+        across=_across(results),
+        sources=sources,
+        dates=_ends([day for source in sources for build in source.builds for day in build[2:]]),
         schema=SCHEMA,
         several=len(results) > 1,
     )
@@ -208,7 +223,7 @@ def _scale(headlines: Sequence[Headline]) -> float:
     return 1.05 * max(1.0, *(max(s.value, s.bound) for s in speedups))
 
 
-def _sections(results: Sequence[Results]) -> Iterator[Section]:
+def _sections(results: Sequence[Results], prefixes: Iterator[str]) -> Iterator[Section]:
     names = dict.fromkeys([*SECTIONS, *(r.name for found in results for r in found.reports)])
     for name in names:
         title, intro = SECTIONS.get(name, (name.capitalize(), ""))
@@ -217,9 +232,9 @@ def _sections(results: Sequence[Results]) -> Iterator[Section]:
                 found.store.machine,
                 report,
                 *(_headlines(found.reports) if name == "summary" else ("", [])),
-                drawings(partial(figures.pictures, report), f"m{number}"),
+                drawings(partial(figures.pictures, report), prefixes),
             )
-            for number, found in enumerate(results)
+            for found in results
             for report in found.reports
             if report.name == name
         ]
@@ -251,22 +266,46 @@ def _speedup(row: Row, part: str) -> Speedup:
     return Speedup(row[name], cells.interval(row, name), row[f"{part}_bound_over_f32"])
 
 
-def _experiments(records: Sequence[Record], prefix: str) -> list[Drawing]:
-    """Draw the paper's figures from the newest records of each, of one machine and suite."""
+def _across(results: Sequence[Results]) -> Table:
+    """Lay the machines' speedups of epochs side by side: ratios, which alone may be compared."""
+    headlines = [_headlines(found.reports) for found in results]
+    columns = [
+        {(line.problem, line.contender): line.epoch.text for line in lines}
+        for _, lines in headlines
+    ]
+    names = dict.fromkeys(key for column in columns for key in column)
+    header = [
+        f"{found.store.machine}, {backend}"
+        for found, (backend, _) in zip(results, headlines, strict=True)
+    ]
+    return Table(
+        "Epochs of HALP over SVRG in float32, machine by machine",
+        ("problem", "contender", *header),
+        [[*key, *(column.get(key, "-") for column in columns)] for key in names],
+        ["Times faster on each machine's best backend, data quantized; -: not measured."],
+    )
+
+
+def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Drawing]:
+    """Draw the paper's figures from the newest records of each, of one build and suite."""
     result = []
     for name, make in paper.FIGURES.items():
         mine = [r for r in records if r.case.get("figure") == name and r.skipped is None]
         if not mine:
             continue
-        newest = max(mine, key=lambda record: record.started)
-        alike = {
-            record.identity: record
-            for record in sorted(mine, key=lambda record: record.started)
-            if (record.fingerprint, record.case["suite"])
-            == (newest.fingerprint, newest.case["suite"])
-        }
-        result += drawings(partial(make, list(alike.values())), prefix)
+        mine.sort(key=lambda record: record.started)
+        alike = {record.identity: record for record in mine if _origin(record) == _origin(mine[-1])}
+        try:
+            result += drawings(partial(make, list(alike.values())), prefixes)
+        except (LookupError, TypeError, ValueError) as error:
+            warnings.warn(
+                f"{name} is not drawn, its records are not its own: {error!r}", stacklevel=2
+            )
     return result
+
+
+def _origin(record: Record) -> tuple[str, str | None]:
+    return record.fingerprint, record.case.get("suite")
 
 
 def _comparison(results: Sequence[Results]) -> Comparison:
@@ -282,6 +321,11 @@ def _comparison(results: Sequence[Results]) -> Comparison:
         [name for name, _ in columns],
         [(field, [texts.get(field, "") for _, texts in columns]) for field in fields],
     )
+
+
+def _ends(times: Sequence[str]) -> list[str]:
+    """Return the first and the last day of ISO 8601 times."""
+    return [min(times)[:10], max(times)[:10]] if times else []
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
@@ -305,9 +349,10 @@ def _source(found: Results) -> Source:
     builds = []
     for fingerprint, records in by_build.items():
         started = [record.started for record in records]
-        builds.append((fingerprint, len(records), min(started), max(started)))
+        builds.append(Build(fingerprint, len(records), min(started), max(started)))
     skipped = Counter((r.kind, r.skipped) for r in found.records if r.skipped is not None)
     return Source(
+        found.store.machine,
         str(found.store.raw),
         builds,
         [(kind, reason, count) for (kind, reason), count in skipped.items()],

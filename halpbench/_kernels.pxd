@@ -100,6 +100,11 @@ cdef extern from "kernels.h" nogil:
         int (*lowest_i16)(size_t, const int16_t *) noexcept nogil
         int (*lowest_i8)(size_t, const int8_t *) noexcept nogil
         uint64_t (*read)(size_t, const void *) noexcept nogil
+        double (*peak_f64)(size_t, double, double) noexcept nogil
+        float (*peak_f32)(size_t, float, float) noexcept nogil
+        uint32_t (*peak_i16)(size_t, int16_t, int16_t) noexcept nogil
+        uint32_t (*peak_i8i16)(size_t, int8_t, int16_t) noexcept nogil
+        uint32_t (*peak_i8)(size_t, int8_t, int8_t) noexcept nogil
 
     const halp_backend *const *halp_backends
     int halp_usable(const halp_backend *backend)

@@ -640,10 +640,68 @@ def dequantize_into(q, x, double scale):
 
 # ---- Timing --------------------------------------------------------------------------------------
 
+cdef tuple FAMILIES = ("i8", "i8i16", "i16", "f32", "f64")
+
+
 cdef int64_t _now_ns() noexcept nogil:
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
     return <int64_t> t.tv_sec * 1000000000 + t.tv_nsec
+
+
+def time_read(x, size_t repeats):
+    """Nanoseconds in which C reads the bytes of an array ``repeats`` times, without the GIL.
+
+    Parameters
+    ----------
+    x : ndarray of int8, int16, float32 or float64, 1-D and contiguous
+    repeats : int
+    """
+    cdef const halp_backend *k = _active
+    cdef Py_buffer a
+    cdef size_t _
+    cdef int64_t start, stop
+    _open(x, "x", &a, 1, False)
+    try:
+        with nogil:
+            start = _now_ns()
+            for _ in range(repeats):
+                k.read(a.len, a.buf)
+            stop = _now_ns()
+        return stop - start
+    finally:
+        PyBuffer_Release(&a)
+
+
+def time_peak(str dtype, size_t n):
+    """Nanoseconds of ``n`` multiply-adds in registers, by the instructions of the dot product.
+
+    Parameters
+    ----------
+    dtype : {"i8", "i8i16", "i16", "f32", "f64"}
+        ``"i8i16"`` multiplies int8 by int16.
+    n : int
+    """
+    cdef const halp_backend *k = _active
+    cdef int64_t start, stop
+    cdef int family
+    if dtype not in FAMILIES:
+        raise ValueError(f"got dtype {dtype!r}; expected one of {', '.join(FAMILIES)}")
+    family = FAMILIES.index(dtype)
+    with nogil:
+        start = _now_ns()
+        if family == 0:
+            k.peak_i8(n, 3, -5)
+        elif family == 1:
+            k.peak_i8i16(n, 3, -5)
+        elif family == 2:
+            k.peak_i16(n, 3, -5)
+        elif family == 3:
+            k.peak_f32(n, 0.75, 1.25)
+        else:
+            k.peak_f64(n, 0.75, 1.25)
+        stop = _now_ns()
+    return stop - start
 
 
 def time_calls(str op, str dtype, x, w, h, size_t repeats):
@@ -658,11 +716,10 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
     cdef int64_t sums[64]
     cdef double c[64]
     cdef double sink = 0
-    cdef uint64_t bits = 0
     cdef halp_h fixed
     cdef Rng rng = Rng(0)
-    cdef int kind = ("read", "dot", "gemv", "axpy", "ger", "quantize", "dequantize").index(op)
-    cdef int family = ("i8", "i8i16", "i16", "f32", "f64").index(dtype)
+    cdef int kind = ("dot", "gemv", "axpy", "ger", "quantize", "dequantize").index(op)
+    cdef int family = FAMILIES.index(dtype)
     _open(x, "x", &a, 1, False)
     _open(w, "w", &b, 2, True)
     _open(h, "h", &e, 2, False)
@@ -680,8 +737,6 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
                 for j in range(rows):
                     c[j] = 1e-3 if (r & 1) else -1e-3
                 if kind == 0:
-                    bits ^= k.read(n * a.itemsize, a.buf)
-                elif kind == 1:
                     if family == 0:
                         sums[0] += k.dot_i8(n, <int8_t *> a.buf, <int8_t *> b.buf)
                     elif family == 1:
@@ -692,7 +747,7 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
                         sink += k.dot_f32(n, <float *> a.buf, <float *> b.buf)
                     else:
                         sink += k.dot_f64(n, <double *> a.buf, <double *> b.buf)
-                elif kind == 2:
+                elif kind == 1:
                     if family == 0:
                         k.gemv_i8(n, <int8_t *> a.buf, <int8_t *> b.buf, n, rows, sums)
                     elif family == 1:
@@ -703,7 +758,7 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
                         k.gemv_f32(n, <float *> a.buf, <float *> b.buf, n, rows, <float *> sums)
                     else:
                         k.gemv_f64(n, <double *> a.buf, <double *> b.buf, n, rows, <double *> sums)
-                elif kind == 3 or kind == 4:
+                elif kind == 2 or kind == 3:
                     if family == 0:
                         k.ger_i8(n, <int8_t *> b.buf, n, rows, <int8_t *> a.buf, c, fixed, ldh,
                                  &rng.state, NULL)
@@ -719,7 +774,7 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
                     else:
                         k.ger_f64(n, <double *> b.buf, n, rows, <double *> a.buf, c,
                                   <double *> e.buf, ldh, 1, NULL)
-                elif kind == 5:
+                elif kind == 4:
                     if family == 0:
                         k.quantize_f32_i8(n, <float *> e.buf, 0.01, <int8_t *> b.buf, &rng.state)
                     else:

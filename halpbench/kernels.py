@@ -26,6 +26,8 @@ from halpbench._kernels import (
     dot,
     gemv,
     ger,
+    time_peak,
+    time_read,
 )
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "ger",
     "quantize",
     "time_kernel",
+    "time_peak",
+    "time_read",
     "use",
 ]
 
@@ -236,6 +240,8 @@ class KernelTimer:
         """Call the kernel of the backend in use so many times; return the nanoseconds of all."""
         if repeats < 1:
             raise ValueError(f"repeats must be positive, got {repeats}")
+        if self._what[0] == "read":
+            return time_read(self._operands[0], repeats)
         return int(_kernels.time_calls(*self._what, *self._operands, repeats))
 
 

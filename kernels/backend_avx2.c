@@ -7,6 +7,7 @@
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
+#include "peak.h"
 #include "quantize.h"
 
 HALP_DEFINE_GER(avx2)

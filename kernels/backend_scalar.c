@@ -167,7 +167,7 @@ static void halp_accumulate_i8_scalar(size_t rows, size_t n, const int8_t *x, si
     }
 }
 
-/* ---- quantize, dequantize, read --------------------------------------------------------------*/
+/* ---- quantize, dequantize, read, peak --------------------------------------------------------*/
 
 #define DEFINE_QUANTIZE(real, integer, type, stored, limit)                                        \
     static void halp_quantize_##real##_##integer##_scalar(size_t n, const type *x, double scale,   \
@@ -221,5 +221,26 @@ static uint64_t halp_read_scalar(size_t n, const void *bytes)
     }
     return all;
 }
+
+/* Several sums, lest each addition wait for the one before; y is read again for each product, lest one
+ * product serve all. */
+#define DEFINE_PEAK(type, data, model, sum)                                                        \
+    static sum halp_peak_##type##_scalar(size_t n, data x, model y)                                \
+    {                                                                                              \
+        enum { ways = 8 };                                                                         \
+        const volatile sum y_each = (sum)y;                                                        \
+        sum total[ways] = {0};                                                                     \
+        for (size_t steps = n / ways; steps > 0; steps--)                                          \
+            for (int k = 0; k < ways; k++) total[k] += (sum)x * y_each;                            \
+        for (size_t j = 0; j < n % ways; j++) total[0] += (sum)x * y_each;                         \
+        for (int k = 1; k < ways; k++) total[0] += total[k];                                       \
+        return total[0];                                                                           \
+    }
+
+DEFINE_PEAK(f64, double, double, double)
+DEFINE_PEAK(f32, float, float, float)
+DEFINE_PEAK(i16, int16_t, int16_t, uint32_t)
+DEFINE_PEAK(i8i16, int8_t, int16_t, uint32_t)
+DEFINE_PEAK(i8, int8_t, int8_t, uint32_t)
 
 HALP_BACKEND_TABLE(scalar, 0);

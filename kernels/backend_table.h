@@ -46,6 +46,11 @@
         .lowest_i16 = halp_lowest_i16_##isa,                                                       \
         .lowest_i8 = halp_lowest_i8_##isa,                                                         \
         .read = halp_read_##isa,                                                                   \
+        .peak_f64 = halp_peak_f64_##isa,                                                           \
+        .peak_f32 = halp_peak_f32_##isa,                                                           \
+        .peak_i16 = halp_peak_i16_##isa,                                                           \
+        .peak_i8i16 = halp_peak_i8i16_##isa,                                                       \
+        .peak_i8 = halp_peak_i8_##isa,                                                             \
     }
 
 #endif

@@ -104,6 +104,8 @@ void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int
  * dequantize  q_j * scale, multiplied in double.
  * lowest      the smallest element, or 0 if none is negative: finds what is out of range.
  * read    the exclusive-or of `n` bytes: memory bandwidth without arithmetic.
+ * peak    the sum of `n` products x y, for integers modulo 2^32: arithmetic without memory, by the
+ *         instructions of dot.
  */
 typedef struct halp_backend {
     const char *name;
@@ -176,7 +178,13 @@ typedef struct halp_backend {
 
     int (*lowest_i16)(size_t n, const int16_t *x);
     int (*lowest_i8)(size_t n, const int8_t *x);
+
     uint64_t (*read)(size_t n, const void *bytes);
+    double (*peak_f64)(size_t n, double x, double y);
+    float (*peak_f32)(size_t n, float x, float y);
+    uint32_t (*peak_i16)(size_t n, int16_t x, int16_t y);
+    uint32_t (*peak_i8i16)(size_t n, int8_t x, int16_t y);
+    uint32_t (*peak_i8)(size_t n, int8_t x, int8_t y);
 } halp_backend;
 
 /* ---- Choosing a backend ----------------------------------------------------------------------*/

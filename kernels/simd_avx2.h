@@ -2,6 +2,7 @@
 #include "simd_x86.h"
 
 #define VBYTES 32
+#define HALP_REGISTER "+x"
 
 typedef __m256i vi;
 typedef __m256 vf;
@@ -9,11 +10,6 @@ typedef __m256d vd;
 
 static inline vi v_load(const void *p) { return _mm256_loadu_si256(p); }
 static inline void v_store(void *p, vi v) { _mm256_storeu_si256(p, v); }
-static inline vi v_opaque(vi v)
-{
-    __asm__("" : "+x"(v));
-    return v;
-}
 static inline vi v_zero(void) { return _mm256_setzero_si256(); }
 static inline vi v_set1_i16(int16_t v) { return _mm256_set1_epi16(v); }
 static inline vi v_set1_i32(int32_t v) { return _mm256_set1_epi32(v); }

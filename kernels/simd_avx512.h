@@ -2,6 +2,7 @@
 #include "simd_x86.h"
 
 #define VBYTES 64
+#define HALP_REGISTER "+v"
 
 typedef __m512i vi;
 typedef __m512 vf;
@@ -9,11 +10,6 @@ typedef __m512d vd;
 
 static inline vi v_load(const void *p) { return _mm512_loadu_si512(p); }
 static inline void v_store(void *p, vi v) { _mm512_storeu_si512(p, v); }
-static inline vi v_opaque(vi v)
-{
-    __asm__("" : "+v"(v));
-    return v;
-}
 static inline vi v_zero(void) { return _mm512_setzero_si512(); }
 static inline vi v_set1_i16(int16_t v) { return _mm512_set1_epi16(v); }
 static inline vi v_set1_i32(int32_t v) { return _mm512_set1_epi32(v); }

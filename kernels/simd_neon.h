@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define VBYTES 16
+#define HALP_REGISTER "+w"
 #define HALP_PREFETCH(p) __builtin_prefetch(p)
 #define HALP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 
@@ -17,11 +18,6 @@ typedef float64x2_t vd;
 
 static inline vi v_load(const void *p) { return vld1q_s8(p); }
 static inline void v_store(void *p, vi v) { vst1q_s8(p, v); }
-static inline vi v_opaque(vi v)
-{
-    __asm__("" : "+w"(v));
-    return v;
-}
 static inline vi v_zero(void) { return vdupq_n_s8(0); }
 static inline vi v_set1_i16(int16_t v) { return FROM16(vdupq_n_s16(v)); }
 static inline vi v_set1_i32(int32_t v) { return FROM32(vdupq_n_s32(v)); }

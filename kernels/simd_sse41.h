@@ -2,6 +2,7 @@
 #include "simd_x86.h"
 
 #define VBYTES 16
+#define HALP_REGISTER "+x"
 
 typedef __m128i vi;
 typedef __m128 vf;
@@ -9,11 +10,6 @@ typedef __m128d vd;
 
 static inline vi v_load(const void *p) { return _mm_loadu_si128(p); }
 static inline void v_store(void *p, vi v) { _mm_storeu_si128(p, v); }
-static inline vi v_opaque(vi v)
-{
-    __asm__("" : "+x"(v));
-    return v;
-}
 static inline vi v_zero(void) { return _mm_setzero_si128(); }
 static inline vi v_set1_i16(int16_t v) { return _mm_set1_epi16(v); }
 static inline vi v_set1_i32(int32_t v) { return _mm_set1_epi32(v); }

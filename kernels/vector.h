@@ -16,6 +16,18 @@
 
 enum { V_I8 = VBYTES, V_I16 = VBYTES / 2, V_F32 = VBYTES / 4, V_F64 = VBYTES / 8 };
 
+/* The same value, of which the compiler knows nothing. */
+#define HALP_DEFINE_OPAQUE(v, vec)                                                                 \
+    HALP_INLINE vec v##_opaque(vec a)                                                              \
+    {                                                                                              \
+        __asm__("" : HALP_REGISTER(a));                                                            \
+        return a;                                                                                  \
+    }
+
+HALP_DEFINE_OPAQUE(v, vi)
+HALP_DEFINE_OPAQUE(vf, vf)
+HALP_DEFINE_OPAQUE(vd, vd)
+
 /* The last `bytes` < VBYTES of an array, zeros behind them. */
 HALP_INLINE vi v_load_tail(const void *p, size_t bytes)
 {

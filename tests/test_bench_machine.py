@@ -63,8 +63,30 @@ def test_turbo(tmp_path, name, value, expected):
     assert machine.record(tmp_path)["system"]["turbo"] == expected
 
 
+def test_arm(tmp_path, monkeypatch):
+    """The kernel names neither vendor nor model there."""
+    info = {"Features": "fp asimd asimddp i8mm", "CPU implementer": "0x41"}
+    monkeypatch.setattr(machine, "_cpuinfo", lambda: info)
+    found = machine.record(tmp_path)
+    assert found["cpu"]["isa"] == ["asimd", "asimddp", "i8mm"]
+    assert found["cpu"]["family_model_stepping"] == "unknown/unknown/unknown"
+    assert found["system"]["hypervisor"] == machine.UNKNOWN
+
+
+def test_macos(tmp_path, monkeypatch):
+    """Neither /proc nor /sys, and no affinity."""
+    monkeypatch.setattr(machine, "_cpuinfo", dict)
+    monkeypatch.delattr(machine.os, "sched_getaffinity")
+    found = machine.record(tmp_path)
+    assert found["cpu"]["usable_cores"] == machine.os.cpu_count()
+    assert found["numa_nodes"] == machine.UNKNOWN
+    assert machine.slug(found)
+    assert isinstance(machine.warnings_for(found), list)
+
+
 def test_fingerprint_ignores_what_changes_by_the_minute(here):
     later = here | {"state": {"load_1min": 9.0, "memory_available_bytes": 1}, "revision": "abc"}
+    later |= {"ceilings": {"read": [], "multiply_add": []}}
     assert machine.fingerprint(later) == machine.fingerprint(here)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from halpbench import cli
-from halpbench.bench import cases, machine, runner
+from halpbench.bench import cases, ceilings, machine, runner
 from halpbench.bench.records import Record, Series, Store
 from halpbench.cli import bench as bench_commands
 
@@ -35,6 +35,7 @@ def bench(monkeypatch, tmp_path):
 
     monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(cases, "suite", suite)
+    monkeypatch.setattr(ceilings, "measure", lambda machine: {"read": [], "multiply_add": []})
     return lambda *arguments: cli.main(["bench", "--results", str(tmp_path), *arguments])
 
 
@@ -70,7 +71,7 @@ def test_mistakes_in_arguments(arguments, message, capsys):
 def test_info(capsys):
     assert cli.main(["info"]) == 0
     text = capsys.readouterr().out
-    assert "cpu" in text
+    assert "CPU\n" in text
     assert "microarchitecture" in text
 
 
@@ -79,6 +80,14 @@ def test_info_json(capsys):
     content = json.loads(capsys.readouterr().out)
     assert content["fingerprint"] == machine.fingerprint(content)
     assert isinstance(content["warnings"], list)
+
+
+def test_info_measures_ceilings_when_asked(monkeypatch, capsys):
+    monkeypatch.setattr(ceilings, "measure", lambda machine: {"made up": 1})
+    assert cli.main(["info", "--json", "--ceilings"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["ceilings"] == {"made up": 1}
+    assert content["fingerprint"] == machine.fingerprint(content)
 
 
 def test_datasets(capsys):
@@ -112,6 +121,23 @@ def test_bench_continues(bench, capsys):
     assert capsys.readouterr().err.count(": reused") == 2
     assert bench("--fresh") == 0
     assert capsys.readouterr().err.count(": done") == 2
+
+
+def test_bench_measures_ceilings_once(bench, monkeypatch, tmp_path):
+    counts = iter(range(9))
+    monkeypatch.setattr(ceilings, "measure", lambda machine: {"count": next(counts)})
+
+    def kept():
+        (folder,) = (tmp_path / "raw").iterdir()
+        (record,) = Store(tmp_path, folder.name).machines().values()
+        return record["ceilings"]["count"]
+
+    bench()
+    assert kept() == 0
+    bench()
+    assert kept() == 0
+    bench("--fresh")
+    assert kept() == 1
 
 
 def test_bench_json(bench, capsys):

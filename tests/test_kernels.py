@@ -741,3 +741,15 @@ def test_time_kernel_counts_nanoseconds_and_checks_names():
     for arguments in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 65)]:
         with pytest.raises(ValueError, match="must be positive"):
             kernels.time_kernel("ger", "i8", *arguments)
+
+
+def test_ceilings_count_nanoseconds(backend):
+    for dtype in kernels.FAMILIES:
+        assert kernels.time_peak(dtype, 100_000) > 0
+    x = np.ones(100_000, np.float32)
+    x.flags.writeable = False
+    assert kernels.time_read(x, 3) > 0
+    with pytest.raises(ValueError, match="got dtype 'i4'; expected one of i8"):
+        kernels.time_peak("i4", 1)
+    with pytest.raises(TypeError):
+        kernels.time_read(np.ones(3, np.complex64), 1)

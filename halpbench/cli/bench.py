@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from halpbench.bench import cases, dots, loop, machine, runner
+from halpbench.bench import cases, ceilings, dots, loop, machine, runner
 from halpbench.bench.records import Run, Store, stores
 from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
 from halpbench.report import tables
@@ -79,7 +79,11 @@ def _bench(options: argparse.Namespace) -> None:
     )
     left = 0
     with store.locked(), progress() as show:
-        store.add_machine(fingerprint, this_machine)
+        known = store.machines().get(fingerprint, {})
+        if options.fresh or "ceilings" not in known:
+            say("measuring what memory and multiply-adds can do at best")
+            known = {"ceilings": ceilings.measure(this_machine)}
+        store.add_machine(fingerprint, {**this_machine, "ceilings": known["ceilings"]})
 
         def on_event(event: loop.Event) -> None:
             nonlocal left

@@ -1,17 +1,32 @@
 """``halpbench info | datasets | kernels``: what there is, without records."""
 
 import argparse
-from collections.abc import Iterator
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from halpbench import datasets, kernels
-from halpbench.bench import cases, machine, runner
+from halpbench.bench import cases, ceilings, machine, runner
 from halpbench.cli.common import Add, console, positive, print_json, show, warn
 from halpbench.report import kernels as kernel_tables
+from halpbench.report import machine as machines
 
 
 def add_commands(add: Add) -> None:
     """See `common.Add`."""
-    add("info", _info, "show the machine, the build, and what may disturb a measurement", "")
+    command = add(
+        "info",
+        _info,
+        "show the machine, the build, and what may disturb a measurement",
+        "examples:\n  halpbench info\n  halpbench info --ceilings --json",
+    )
+    command.add_argument(
+        "--ceilings",
+        action="store_true",
+        help="measure, in some seconds, how fast each level of memory is read and how many "
+        "multiply-adds each backend does",
+    )
     add(
         "datasets",
         _datasets,
@@ -32,28 +47,22 @@ def add_commands(add: Add) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     record = machine.record()
+    if options.ceilings:
+        record["ceilings"] = ceilings.measure(record)
     found = machine.warnings_for(record)
     if options.json:
         print_json({**record, "warnings": found, "fingerprint": machine.fingerprint(record)})
         return
     output = console()
-    for name, value in record.items():
-        output.print(f"[bold]{name}[/bold]")
-        for line in _lines(value):
-            output.print(f"  {line}", markup=False, soft_wrap=True)
+    for title, lines in machines.describe(record):
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(min_width=17, style="dim")
+        for name, text in lines.items():
+            grid.add_row(name, Text(text))
+        output.print(Text(title, style="bold"))
+        output.print(Padding(grid, (0, 0, 1, 2), expand=False))
+    show(machines.ceilings(record))
     warn(found)
-
-
-def _lines(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            text = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
-            yield f"{name}: {text}"
-    elif isinstance(value, list):
-        for item in value:
-            yield ", ".join(_lines(item))
-    else:
-        yield str(value)
 
 
 def _datasets(options: argparse.Namespace) -> None:

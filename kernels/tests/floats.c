@@ -181,6 +181,23 @@ DEFINE_TEST_ACCUMULATE(f32_repro, float, float, fill_f32, fill_f32, kind, true, 
 DEFINE_TEST_ACCUMULATE(i16, int16_t, float, fill_i16, fill_f32, EXTREME, true, FLT_EPSILON, 0.0)
 DEFINE_TEST_ACCUMULATE(i8, int8_t, double, fill_i8, fill_f64, ANY, true, DBL_EPSILON, 0x1p-28)
 
+/* ---- peak ------------------------------------------------------------------------------------*/
+
+#define DEFINE_TEST_PEAK(type, scalar, epsilon)                                                    \
+    static void test_peak_##type(const halp_backend *b, size_t n, number_kind kind)                \
+    {                                                                                              \
+        scalar x, y;                                                                               \
+        fill_##type(&x, 1, kind);                                                                  \
+        fill_##type(&y, 1, kind);                                                                  \
+        const double sum = (double)n * x * y;                                                      \
+        const double error = fabs(b->peak_##type(n, x, y) - sum);                                  \
+        describe("%s peak_%s, n = %zu, of %g and %g", b->name, #type, n, x, y);                    \
+        CHECK(error <= (kind == WHOLE ? 0.0 : SUM_TOLERANCE(n, epsilon) * fabs(sum)));             \
+    }
+
+DEFINE_TEST_PEAK(f32, float, FLT_EPSILON)
+DEFINE_TEST_PEAK(f64, double, DBL_EPSILON)
+
 /* ---- Everything ------------------------------------------------------------------------------*/
 
 void test_floats(const halp_backend *b, const halp_backend *scalar)
@@ -190,6 +207,8 @@ void test_floats(const halp_backend *b, const halp_backend *scalar)
             const size_t n = lengths[l];
             test_dot_f32(b, scalar, n, (number_kind)kind);
             test_dot_f64(b, scalar, n, (number_kind)kind);
+            test_peak_f32(b, n, (number_kind)kind);
+            test_peak_f64(b, n, (number_kind)kind);
             if (n > 5000) continue; /* element by element: nothing new happens there */
             test_axpy_f32(b, n, (number_kind)kind);
             test_axpy_f64(b, n, (number_kind)kind);

@@ -264,6 +264,22 @@ static void test_updates(const halp_backend *b, const halp_backend *scalar, halp
     }
 }
 
+/* ---- peak ------------------------------------------------------------------------------------*/
+
+/* Modulo 2^32, in which the products of one sign soon wrap around. */
+static void test_peak(const halp_backend *b, size_t n)
+{
+    const int8_t x = (int8_t)((int)random_below(255) - 127);
+    const int8_t y = (int8_t)((int)random_below(255) - 127);
+    const int16_t v = (int16_t)((int)random_below(65535) - 32767);
+    const int16_t w = (int16_t)((int)random_below(65535) - 32767);
+    describe("%s peak, n = %zu, of %d and %d, %d and %d", b->name, n, x, y, v, w);
+    CHECK(b->peak_i8(n, x, y) == (uint32_t)(n * (uint64_t)(x * y)));
+    CHECK(b->peak_i8i16(n, x, w) == (uint32_t)(n * (uint64_t)(x * w)));
+    CHECK(b->peak_i16(n, v, w) == (uint32_t)(n * (uint64_t)(v * w)));
+    CHECK(b->peak_i16(n, -32767, 32767) == (uint32_t)(n * (uint64_t)(-32767 * 32767)));
+}
+
 /* ---- Everything ------------------------------------------------------------------------------*/
 
 void test_integers(const halp_backend *b, const halp_backend *scalar)
@@ -275,6 +291,7 @@ void test_integers(const halp_backend *b, const halp_backend *scalar)
             test_dot_i16(b, scalar, lengths[l], (pattern)p);
         }
         test_dot_i8_any(b, scalar, lengths[l]);
+        test_peak(b, lengths[l]);
     }
     test_longest_sums(b);
     test_updates(b, scalar, HALP_STOCHASTIC);

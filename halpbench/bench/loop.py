@@ -92,7 +92,7 @@ def each(
         If a record cannot be written.
     """
     begin = time.monotonic()
-    finished = {} if fresh else {r.identity: r for r in store.records() if r.skipped is None}
+    finished = {} if fresh else _finished(store)
     for index, case in enumerate(cases):
         event = Event("start", case, index, len(cases))
         known = finished.get(identity(case.kind, asdict(case), fingerprint))
@@ -113,6 +113,16 @@ def each(
         store.add(record)
         on_event(replace(event, what="skipped" if record.skipped else "done", record=record))
         yield record
+
+
+def missing(cases: Sequence[AnyCase], store: Store, fingerprint: str) -> list[AnyCase]:
+    """Return the cases that `each` would measure."""
+    finished = _finished(store)
+    return [c for c in cases if identity(c.kind, asdict(c), fingerprint) not in finished]
+
+
+def _finished(store: Store) -> dict[str, Record]:
+    return {record.identity: record for record in store.records() if record.skipped is None}
 
 
 def now() -> str:

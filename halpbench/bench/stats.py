@@ -1,5 +1,6 @@
 """Medians, intervals, ratios and tests. Seeded: the same samples give the same numbers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,31 @@ def median(samples: Sequence[float], *, seed: int = 0) -> Estimate:
         If there are no samples, or one is not finite.
     """
     return _bootstrap_median(_checked(samples), seed)
+
+
+def mean(samples: Sequence[float]) -> Estimate:
+    """Estimate the mean of a few samples, with the interval of Student's t.
+
+    That of a single sample is empty: nothing is known of its scatter.
+
+    Parameters
+    ----------
+    samples : sequence of float, shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or one is not finite.
+    """
+    values = _checked(samples)
+    middle = float(values.mean())
+    if values.size == 1:
+        return Estimate(middle, middle, middle, 1)
+    from scipy.stats import t
+
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, values.size - 1))
+    half = quantile * float(values.std(ddof=1)) / math.sqrt(values.size)
+    return Estimate(middle, middle - half, middle + half, values.size)
 
 
 def ratio(baseline: Sequence[float], contender: Sequence[float], *, seed: int = 0) -> Estimate:

@@ -5,11 +5,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from halpbench.cli import bench, compare, figures, info, peers, tune
+from halpbench.cli import bench, compare, deep, figures, info, peers, tune
 from halpbench.cli.common import Run, say
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
-GROUPS = (info, bench, compare, figures, peers, tune)
+GROUPS = (info, bench, compare, figures, peers, tune, deep)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if options.debug:
             raise
-        say(f"error: {error}; `pip install 'halpbench[bench]'` installs what this command needs")
+        extra = "deep" if error.name == "torch" else "bench"
+        say(f"error: {error}; `pip install 'halpbench[{extra}]'` installs what this command needs")
         return USER_ERROR
     except (OSError, ValueError, LookupError) as error:
         if options.debug:

@@ -92,3 +92,11 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"got {text!r}; expected an integer of at least 1")
     return number
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Read numbers, as 0.1,0.3,1: the type of an argument."""
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected numbers, as 0.1,0.3,1") from None

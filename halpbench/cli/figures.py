@@ -5,6 +5,7 @@ from pathlib import Path
 
 from halpbench.bench import cases, machine
 from halpbench.bench.records import Store
+from halpbench.cli import deep
 from halpbench.cli.common import RESULTS, Add, print_json, progress, say
 
 
@@ -17,12 +18,16 @@ def add_commands(add: Add) -> None:
         "examples:\n"
         "  halpbench figures                 all of them, within 15 minutes\n"
         "  halpbench figures fig1 fig5       some of them\n"
-        "  halpbench figures --suite smoke   all of them, small, within a minute\n\n"
-        "Raw records go to RESULTS/paper/raw, pictures to RESULTS/figures. An interrupted run is\n"
-        "continued by the same command.",
+        "  halpbench figures --suite smoke   all of them, small, within a minute\n"
+        "  halpbench figures --suite deep    those of deep learning, within 20 minutes; with\n"
+        "                                    PyTorch; names: lstm, resnet\n\n"
+        "Raw records go to RESULTS/paper/raw (of deep learning to RESULTS/deep/raw), pictures to\n"
+        "RESULTS/figures. An interrupted run is continued by the same command.",
     )
     command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
-    command.add_argument("--suite", choices=cases.SUITES, default="full", help="default: full")
+    command.add_argument(
+        "--suite", choices=(*cases.SUITES, "deep"), default="full", help="default: full"
+    )
     command.add_argument(
         "--results",
         type=Path,
@@ -33,6 +38,23 @@ def add_commands(add: Add) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
+    written = _deep(options) if options.suite == "deep" else _paper(options)
+    if options.json:
+        print_json(written)
+
+
+def _deep(options: argparse.Namespace) -> dict[str, list[str]]:
+    from halpbench.deep import experiments
+
+    root = options.results or RESULTS["full"]
+    suites = {name: experiments.suite(name) for name in options.names or experiments.TASKS}
+    return {
+        name: deep.draw(deep.trained(todo, root, fresh=options.fresh), root)
+        for name, todo in suites.items()
+    }
+
+
+def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
     from halpbench.bench import experiments
     from halpbench.report import paper
 
@@ -53,5 +75,4 @@ def _figures(options: argparse.Namespace) -> None:
                 )
             written[name] = [str(path) for path in paper.draw(name, records, root / "figures")]
             say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
-    if options.json:
-        print_json(written)
+    return written

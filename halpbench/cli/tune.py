@@ -5,7 +5,7 @@ from pathlib import Path
 
 from halpbench.bench import machine, runner
 from halpbench.bench.records import Store
-from halpbench.cli.common import RESULTS, Add, positive, print_json, progress
+from halpbench.cli.common import RESULTS, Add, numbers, positive, print_json, progress
 
 
 def add_commands(add: Add) -> None:
@@ -30,7 +30,7 @@ def add_commands(add: Add) -> None:
     command.add_argument("--precision", metavar="NAME", help="default: D8M8 or D64fM64f")
     command.add_argument("--data", choices=("quantized", "exact"), default="quantized")
     for name in ("--step-size", "--mu", "--delta"):
-        command.add_argument(name, type=_numbers, metavar="X[,X]", help="values of the grid")
+        command.add_argument(name, type=numbers, metavar="X[,X]", help="values of the grid")
     command.add_argument("--epochs", type=positive, default=10, help="default: 10")
     command.add_argument("--seeds", type=positive, default=1, help="default: 1")
     command.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
@@ -86,10 +86,3 @@ def _tune(options: argparse.Namespace) -> None:
     print(f"{len(todo)} points, {facts['diverged']} of them diverged")
     for name in facts["at_edge"]:
         print(f"the best {name} is at the edge of the grid; a wider one may have a better")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"got {text!r}; expected numbers, as 0.1,0.3,1") from None

@@ -102,6 +102,15 @@ def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
     OSError
         If a file cannot be written.
     """
+    return draw_with(FIGURES[name], records, folder)
+
+
+def draw_with(
+    pictures: Callable[[Sequence[Record]], Iterator[Picture]],
+    records: Sequence[Record],
+    folder: Path,
+) -> list[Path]:
+    """Write the files of the pictures that a function makes of records; see `draw`."""
     usable = [record for record in records if record.skipped is None]
     if not usable:
         return []
@@ -110,7 +119,7 @@ def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with rc_context(STYLE):
-        for picture in FIGURES[name](usable):
+        for picture in pictures(usable):
             written += _write(picture, folder)
     return written
 
@@ -161,7 +170,7 @@ def figure_2(records: Sequence[Record]) -> Iterator[Picture]:
     """Bit centering: the grid of representable models, epoch by epoch."""
     record = records[0]
     epochs = _grids(record)
-    figure = _new_figure(3.9)
+    figure = new_figure(3.9)
     axes = figure.subplots(2, len(epochs), squeeze=False)
     for column, grid in enumerate(epochs):
         axes[0, column].set_title(f"epoch {column + 1}")
@@ -250,7 +259,7 @@ def _animation(record: Record, epochs: Sequence[Row]) -> FuncAnimation:
     """The same run, iterate by iterate: a fixed view beside one that follows the grid."""
     from matplotlib.animation import FuncAnimation
 
-    figure = _new_figure(3.9)
+    figure = new_figure(3.9)
     fixed, near = figure.subplots(1, 2)
     frames = [
         (number, step)
@@ -278,7 +287,7 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
     """Multi-class logistic regression: a picture for each data set and number of bits."""
     for record in records:
         name, bits = record.case["problem"]["name"], record.case["bits"]
-        figure = _new_figure(4.4)
+        figure = new_figure(4.4)
         axes = figure.subplots(2, 3, squeeze=False)
         rows: list[Row] = []
         for series in record.series:
@@ -327,7 +336,7 @@ CEILING = 1e3  # where gradient norms leave the picture
 
 def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
     """Gradient norm against the condition number, the median and the range of the seeds."""
-    figure = _new_figure(3.4)
+    figure = new_figure(3.4)
     panels = figure.subplots(1, 2, sharey=True)
     norms: dict[tuple[str, str, str], dict[float, list[float]]] = {}
     for record in records:
@@ -409,7 +418,7 @@ def _best_mu(
 
 def figure_bits(records: Sequence[Record]) -> Iterator[Picture]:
     """Gradient norm against the bits of the model."""
-    figure = _new_figure(3.2)
+    figure = new_figure(3.2)
     axes = figure.subplots()
     norms: dict[tuple[str, str], dict[int, list[float]]] = {}
     for record in records:
@@ -460,7 +469,7 @@ def figure_bits(records: Sequence[Record]) -> Iterator[Picture]:
 
 def figure_theory(records: Sequence[Record]) -> Iterator[Picture]:
     """Bounds and measurements: LP-SVRG by epoch and by scale, HALP by bits."""
-    figure = _new_figure(4.6)
+    figure = new_figure(4.6)
     problems = list(dict.fromkeys(record.case["problem"] for record in records))
     axes = figure.subplots(len(problems), 3, squeeze=False)
     rows: list[Row] = []
@@ -621,7 +630,7 @@ def _curves(
     caption: str,
 ) -> Picture:
     """A column for each record, a row for each (quantity, against what)."""
-    figure = _new_figure(1.0 + 1.7 * len(panels))
+    figure = new_figure(1.0 + 1.7 * len(panels))
     axes = figure.subplots(len(panels), len(records), sharey="row", squeeze=False)
     rows: list[Row] = []
     for column, record in enumerate(records):
@@ -687,7 +696,8 @@ def _plot_spread(
     axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
 
-def _new_figure(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
+    """Return a figure as wide as a page's text, of a height in inches."""
     # Not pyplot: nothing global, no display.
     from matplotlib.figure import Figure
 

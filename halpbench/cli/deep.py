@@ -1,0 +1,136 @@
+"""``halpbench deep``: HALP in deep learning."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halpbench.bench import machine
+from halpbench.bench.records import Record, Store
+from halpbench.cli.common import RESULTS, Add, numbers, positive, print_json, progress, say, show
+from halpbench.report import deep as report
+
+if TYPE_CHECKING:
+    from halpbench.deep.training import Training
+
+CONSTANTS = ("lr", "mu", "reach")
+
+
+def add_commands(add: Add) -> None:
+    """See `common.Add`."""
+    command = add(
+        "deep",
+        _deep,
+        "train a character LSTM or a ResNet with HALP and its kin",
+        "examples:\n"
+        "  halpbench deep lstm                      the small experiment, and its figure\n"
+        "  halpbench deep resnet --size paper --device cuda --download\n"
+        "  halpbench deep lstm --algorithm halp --bits 4,8 --lr 2,4 --mu 0.1,0.3 --seeds 100\n\n"
+        "With --algorithm, all combinations of the constants given: a grid search. Records go to\n"
+        "RESULTS/deep/raw, figures to RESULTS/figures. The same command continues an interrupted\n"
+        "run, from its last finished epoch.",
+    )
+    command.add_argument("task", choices=("lstm", "resnet"))
+    command.add_argument(
+        "--size",
+        choices=("small", "paper", "smoke"),
+        default="small",
+        help="small: minutes on two cores; paper: for a GPU; smoke: seconds (default: small)",
+    )
+    command.add_argument("--algorithm", metavar="NAME", help="sgd, svrg, lp-sgd, lp-svrg or halp")
+    command.add_argument("--bits", type=_counts, metavar="B[,B]", help="default: 8")
+    for name in CONSTANTS:
+        command.add_argument(f"--{name}", type=numbers, metavar="X[,X]", help="values of the grid")
+    command.add_argument("--epochs", type=positive, help="default: the task's")
+    command.add_argument("--seeds", type=_counts, metavar="N[,N]", help="default: 0,1,2")
+    add_training_options(command)
+    command.add_argument("--results", type=Path, metavar="DIR", help="default: as for figures")
+    command.add_argument("--fresh", action="store_true", help="run again what has a record")
+
+
+def add_training_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say where and how to train."""
+    command.add_argument("--device", default="cpu", help="as torch calls it (default: cpu)")
+    command.add_argument(
+        "--jobs", type=int, help="processes (default: one a core; 1 unless on the CPU)"
+    )
+    command.add_argument("--download", action="store_true", help="fetch data that are not at hand")
+
+
+def _deep(options: argparse.Namespace) -> None:
+    from halpbench.deep import experiments
+
+    given = {name: values for name in CONSTANTS if (values := getattr(options, name)) is not None}
+    seeds = options.seeds or experiments.SEEDS
+    if options.algorithm is None:
+        if given or options.bits or options.epochs:
+            raise ValueError("--bits, --epochs and constants need --algorithm")
+        todo = experiments.suite(options.task, options.size, seeds)
+    else:
+        todo = experiments.grid(
+            options.task,
+            options.size,
+            options.algorithm,
+            bits=options.bits or (8,),
+            seeds=seeds,
+            epochs=options.epochs,
+            options=given,
+        )
+    root = options.results or RESULTS["smoke" if options.size == "smoke" else "full"]
+    records = trained(
+        todo,
+        root,
+        device=options.device,
+        jobs=options.jobs,
+        download=options.download,
+        fresh=options.fresh,
+    )
+    if options.json:
+        print_json([asdict(record) for record in records])
+        return
+    show([report.table(records)])
+    if options.algorithm is None:
+        draw(records, root)
+
+
+def trained(
+    todo: Sequence["Training"],
+    root: Path,
+    *,
+    device: str = "cpu",
+    jobs: int | None = None,
+    download: bool = False,
+    fresh: bool = False,
+) -> list[Record]:
+    """Train, and return the records, those of earlier runs included."""
+    from halpbench.deep import experiments, training
+
+    this_machine = machine.record()
+    store = Store(root / "deep", machine.slug(this_machine))
+    where = training.Device(device, store.root / "checkpoints", download)
+    with store.locked(), progress() as on_event:
+        store.add_machine(training.fingerprint(device), this_machine)
+        return experiments.run(
+            todo,
+            store,
+            where,
+            jobs=jobs or (-1 if device == "cpu" else 1),
+            fresh=fresh,
+            on_event=on_event,
+        )
+
+
+def draw(records: Sequence[Record], root: Path) -> list[str]:
+    """Draw the figure of a task, and say where it is."""
+    paths = [str(path) for path in report.draw(records, root / "figures")]
+    say(f"{records[0].case['task']['name']}: {', '.join(paths) or 'nothing to draw'}")
+    return paths
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Read whole numbers: the type of an argument."""
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected integers, as 4,8") from None

@@ -37,6 +37,7 @@ SECTIONS = {
     ),
 }
 
+# The units that `cells` writes.
 _UNITS = {
     "ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "%": 1e-2,
     "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9,

@@ -6,7 +6,7 @@ import itertools
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from halpbench.bench.records import SCHEMA, Record, Store, stores, write_atomic
-from halpbench.report import cells, figures, paper, tables
+from halpbench.report import cells, figures, machine, paper, tables
 from halpbench.report.cells import Row, Table
 from halpbench.report.inline import Drawing, drawings
 from halpbench.report.tables import Report
@@ -121,10 +121,10 @@ class Source(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Machine records side by side: a row of texts for each field that any of them has."""
+    """Machines side by side: groups of rows, each with its name and a text for every machine."""
 
     names: list[str]
-    rows: list[tuple[str, list[str]]]
+    groups: dict[str, dict[str, list[str]]]
 
 
 def read(store: Store) -> Results:
@@ -311,36 +311,24 @@ def _origin(record: Record) -> tuple[str, str | None]:
 
 def _comparison(results: Sequence[Results]) -> Comparison:
     """Lay the machine records of the reports side by side."""
-    columns: list[tuple[str, dict[str, str]]] = []
+    columns: list[tuple[str, list[machine.Group]]] = []
     for found in results:
         for report in found.reports:
-            column = (found.store.machine, dict(_flat(report.machine)))
-            if column not in columns and report.machine:
-                columns.append(column)
-    fields = dict.fromkeys(field for _, texts in columns for field in texts)
-    return Comparison(
-        [name for name, _ in columns],
-        [(field, [texts.get(field, "") for _, texts in columns]) for field in fields],
-    )
+            if report.machine:
+                column = (found.store.machine, machine.describe(report.machine))
+                if column not in columns:
+                    columns.append(column)
+    groups: dict[str, dict[str, list[str]]] = {}
+    for _, described in columns:
+        for title, lines in described:
+            for name, text in lines.items():
+                groups.setdefault(title, {}).setdefault(name, []).append(text)
+    return Comparison([name for name, _ in columns], groups)
 
 
 def _ends(times: Sequence[str]) -> list[str]:
     """Return the first and the last day of ISO 8601 times."""
     return [min(times)[:10], max(times)[:10]] if times else []
-
-
-def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the fields of nested data with their dotted names; lists of plain values are one."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        for number, item in enumerate(value, start=1):
-            yield from _flat(item, f"{name} {number}")
-    elif isinstance(value, list):
-        yield name, " ".join(map(str, value))
-    else:
-        yield name, f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _source(found: Results) -> Source:

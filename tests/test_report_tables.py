@@ -432,11 +432,11 @@ def test_skipped_cases_are_named_with_their_reason(store):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "foreign"}, "a known kind"),
-        ({"case": {"tables": ["epochs"]}}, "backend, contenders, data, problem, suite"),
-        ({"facts": {}}, "epoch_length"),
-        ({"series": ()}, "series"),
-        ({"series": (Series("x", {}, {}),)}, "inner"),
+        ({"kind": "foreign"}, "got kind 'foreign'"),
+        ({"case": {"tables": ["epochs"]}}, "epochs.case lacks suite"),
+        ({"facts": {}}, "epochs.facts lacks epoch_length"),
+        ({"series": ()}, "epochs.series: got .*; expected a list"),
+        ({"series": (Series("x", {}, {}),)}, r"epochs.series\[0\].samples_ns lacks epoch"),
     ],
 )
 def test_records_that_lack_fields_are_named_and_left_out(store, change, message):

@@ -7,9 +7,9 @@ import os
 import platform
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ class Record:
     skipped : str or None
         Why the case was not measured.
     schema : int
+    origin : str
+        The file and line that it was read from, for messages; it is not written.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class Record:
     facts: Mapping[str, Any] = field(default_factory=dict)
     skipped: str | None = None
     schema: int = SCHEMA
+    origin: str = field(default="", compare=False)
 
     @property
     def identity(self) -> str:
@@ -83,7 +86,11 @@ class Record:
 
     def to_json(self) -> str:
         """One line of JSON without its line end. NaN and infinities are written as null."""
-        return json.dumps(finite(asdict(self)), allow_nan=False, separators=(",", ":"))
+        return json.dumps(finite(self.as_dict()), allow_nan=False, separators=(",", ":"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is written of it."""
+        return {name: value for name, value in asdict(self).items() if name != "origin"}
 
 
 def identity(kind: str, case: Mapping[str, Any], fingerprint: str) -> str:
@@ -207,10 +214,11 @@ def read(path: Path) -> list[Record]:
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
+        origin = f"{path}, line {number}"
         try:
-            records.append(parse(line))
+            records.append(replace(parse(line), origin=origin))
         except RecordError as error:
-            warnings.warn(f"{path}, line {number} skipped: {error}", stacklevel=2)
+            warnings.warn(f"{origin} skipped: {error}", stacklevel=2)
     return records
 
 
@@ -451,16 +459,16 @@ class Run:
             "schema": SCHEMA,
             "fingerprint": self.fingerprint,
             "machine": self.machine,
-            "records": [asdict(record) for record in self.records],
+            "records": [record.as_dict() for record in self.records],
         }
         write_atomic(path, json.dumps(finite(content), allow_nan=False) + "\n")
 
 
-def load(path: Path) -> list[Run]:
+def load(path: Path, kinds: Collection[str]) -> list[Run]:
     """Read runs from a results folder, a machine's raw folder, a file of it, or a saved run.
 
     A results folder holds one run a machine. Where several builds were measured the last one is
-    taken, and a warning tells.
+    taken, and a warning tells. Records of other kinds are left out.
 
     Raises
     ------
@@ -470,19 +478,20 @@ def load(path: Path) -> list[Run]:
         If a saved run is not one.
     """
     if path.is_file() and path.suffix == ".json":
-        return [_load_run(path)]
-    if path.is_file():
-        runs = [_last_build(path, read(path), path.parent)]
+        runs = [_load_run(path)]
+    elif path.is_file():
+        runs = [_last_build(path, read(path), path.parent, kinds)]
     else:
         folders = [store.raw for store in stores(path)] or [path]
-        runs = [_last_build(folder, _records_in(folder), folder) for folder in folders]
+        runs = [_last_build(folder, _records_in(folder), folder, kinds) for folder in folders]
     found = [run for run in runs if run.records]
     if not found:
         raise FileNotFoundError(f"no records in {path}; `halpbench bench` makes them")
     return found
 
 
-def _last_build(path: Path, records: Sequence[Record], folder: Path) -> Run:
+def _last_build(path: Path, found: Sequence[Record], folder: Path, kinds: Collection[str]) -> Run:
+    records = [record for record in found if record.kind in kinds]
     newest = max(records, key=lambda record: record.started, default=None)
     fingerprint = newest.fingerprint if newest else ""
     mine = [record for record in records if record.fingerprint == fingerprint]
@@ -502,13 +511,14 @@ def _load_run(path: Path) -> Run:
         raise RecordError(f"{path} is not a saved run: {error}") from None
     records = []
     for number, item in enumerate(items, start=1):
+        origin = f"{path}, record {number}"
         try:
-            record = _record(item)
+            record = replace(_record(item), origin=origin)
             if record.fingerprint != fingerprint:
                 raise RecordError(
                     f"got fingerprint {record.fingerprint!r}; expected {fingerprint!r}"
                 )
             records.append(record)
         except RecordError as error:
-            warnings.warn(f"{path}, record {number} skipped: {error}", stacklevel=3)
+            warnings.warn(f"{origin} skipped: {error}", stacklevel=3)
     return Run(str(path), fingerprint, machine, records)

@@ -62,7 +62,7 @@ def add_commands(add: Add) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int | None:
-    runs = [run for path in options.runs for run in load(path)]
+    runs = [run for path in options.runs for run in load(path, compare.KINDS)]
     if len(runs) < 2:
         raise ValueError(f"got one run, {runs[0].name}; expected two or more to compare")
     found = compare.compare(runs, options.across)

@@ -12,6 +12,7 @@ from halpbench.report import cells, epochs, tables
 from halpbench.report.cells import Row, Table
 
 ACROSS = ("revisions", "machines")
+KINDS = ("kernel", "call", "epochs")
 
 # Times are comparable only where these fields of the machine records agree. The others may differ
 # between revisions, but some of them explain a change.
@@ -237,7 +238,8 @@ def _measured(
 
 
 def _usable(run: Run) -> list[Record]:
-    records = [r for r in run.records if tables.well_formed(r) and r.skipped is None]
+    measured = [r for r in run.records if r.kind in KINDS and r.skipped is None]
+    records = [record for record in measured if tables.well_formed(record)]
     return sorted(records, key=lambda record: record.started)
 
 
@@ -270,7 +272,7 @@ def _speedups(record: Record) -> dict[str, list[float]]:
 def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
     """Let the best backends of the machines meet under one name, where they differ."""
     known = [_at(run.machine, "build.backends") for run in runs]
-    bests = [backends[0] if isinstance(backends, list) else None for backends in known]
+    bests = [names[0] if names and isinstance(names, list) else None for names in known]
     if bests.count(bests[0]) == len(bests):
         return list(runs)
     return [

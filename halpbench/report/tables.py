@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from halpbench.bench.records import SCHEMA, Record, Store, finite, write_atomic
-from halpbench.report import convergence, epochs, kernels, peers, summary
+from halpbench.report import convergence, epochs, kernels, peers, shapes, summary
 from halpbench.report.cells import Content, Row, Table
 
 CONSOLE_WIDTH = 100
@@ -53,7 +53,7 @@ def build(store: Store) -> list[Report]:
 
     Each is of one machine, build and suite: those of its newest record.
     """
-    machines = store.machines()
+    machines = _machines(store)
     records = [record for record in store.records() if well_formed(record)]
     reports = []
     for name, make in _MAKERS.items():
@@ -199,54 +199,23 @@ _MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
 
 def well_formed(record: Record) -> bool:
     """Tell whether a record has what the tables read; one that has not is named in a warning."""
-    needs = _NEEDS.get(record.kind)
-    lacks: set[str] = {"a known kind"}
-    if needs is not None:
-        lacks = needs.case - set(record.case)
-        if record.skipped is None:
-            lacks |= needs.facts - set(record.facts)
-            lacks |= set() if record.series or record.kind in peers.KINDS else {"series"}
-            for series in record.series:
-                lacks |= needs.samples - set(series.samples_ns)
-                lacks |= needs.series_facts - set(series.facts)
-    if lacks:
-        missing = ", ".join(sorted(lacks))
-        warnings.warn(f"record of {record.started} skipped: it lacks {missing}", stacklevel=3)
-    return not lacks
+    fault = shapes.fault(record)
+    if fault:
+        where = record.origin or f"record of {record.started}"
+        warnings.warn(f"{where} skipped: {fault}", stacklevel=3)
+    return not fault
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """Names that the tables look up in a record."""
-
-    case: set[str]
-    facts: set[str]
-    samples: set[str]
-    series_facts: set[str]
-
-
-_NEEDS = {
-    "kernel": _Needs(
-        {"suite", "tables", "op", "n", "classes", "beside", "backend"},
-        set(),
-        {"calls"},
-        {"calls", "bytes"},
-    ),
-    "call": _Needs({"suite", "tables", "n", "backend"}, set(), {"calls"}, {"calls"}),
-    "epochs": _Needs(
-        {"suite", "tables", "problem", "data", "backend", "contenders"},
-        {"epoch_length", "n_samples", "n_features"},
-        {"inner", "full_gradient", "epoch"},
-        {"data_bytes", "step_bytes", "gradient_row_bytes", "gradient_norms", "diverged"},
-    ),
-    "optimum": _Needs({"suite", "problem"}, {"source", "error_bound"}, set(), set()),
-    "fits": _Needs(
-        {"suite", "problem", "tol", "contenders", "budget_seconds", *peers.LEVELS.values()},
-        {"absent"},
-        {"fit", "cpu"},
-        set(),
-    ),
-}
+def _machines(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the machine records that have what is said of them."""
+    found = store.machines()
+    for fingerprint, machine in found.items():
+        fault = shapes.misfit(machine, shapes.MACHINE, "machine")
+        if fault:
+            path = store.raw / "machine.json"
+            warnings.warn(f"{path}, machine {fingerprint!r} skipped: {fault}", stacklevel=3)
+            found = {name: other for name, other in found.items() if name != fingerprint}
+    return found
 
 
 def _shown_in(record: Record) -> Sequence[str]:

@@ -1,0 +1,140 @@
+"""Whatever stands in a record: what is not fit for the tables is named, the rest is shown."""
+
+import copy
+import io
+import json
+import warnings
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from test_report_tables import MACHINE, call, epochs, kernel
+
+from halpbench.bench import stats
+from halpbench.bench.records import Run, Store
+from halpbench.report import compare, shapes, tables
+
+GOOD = [
+    kernel("dot", 1000, {"f32": 400, "f64": 800, "i8": 100}),
+    kernel("axpy", 4096, {"f32": 400, "i8": 200, "dot i8": 100}),
+    kernel("read", 10_000, {"i8": 1_000}),
+    call(16, 50, 100),
+    epochs(),
+]
+NUMBERS = [0, -1, 1, 7, 2**62, 0.0, 0.5, -2.5, 1e-300, 1e300]
+TEXTS = ["", "i8", "SVRG D32fM32f", "[bold]", "\u2028"]
+ODD = st.sampled_from([None, True, False, *NUMBERS, *TEXTS, [], [0], ["a"], [[]], {}, {"a": 1}])
+
+
+def places(value, path=()):
+    """Every place below a value, as the keys that lead there."""
+    items = {dict: dict.items, list: enumerate}.get(type(value), lambda _: ())(value)
+    for key, inner in items:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@st.composite
+def mutated(draw, content):
+    """A copy of JSON data with something else, or nothing, in one to three places."""
+    content = copy.deepcopy(content)
+    for _ in range(draw(st.integers(1, 3))):
+        *above, last = draw(st.sampled_from(list(places(content))))
+        inner = content
+        for key in above:
+            inner = inner[key]
+        if draw(st.booleans()):
+            inner[last] = copy.deepcopy(draw(ODD))
+        else:
+            del inner[last]
+    return content
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(stats, "RESAMPLES", 10)
+
+
+def everything_made_of(store):
+    reports = tables.build(store)
+    for report in reports:
+        tables.markdown(report)
+        json.dumps(tables.as_json(report), allow_nan=False)
+        for rows in report.data.values():
+            tables.as_csv(rows)
+        tables.show([report], Console(file=io.StringIO()))
+    return reports
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(GOOD).flatmap(lambda record: mutated(json.loads(record.to_json()))))
+def test_a_malformed_record_spoils_nothing(tmp_path_factory, content):
+    store = Store(tmp_path_factory.mktemp("results"), "cpu")
+    store.add_machine("f", MACHINE)
+    for record in GOOD:
+        store.add(record)
+    path = store.raw / "mutated.jsonl"
+    path.write_text(json.dumps(content) + "\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        everything_made_of(store)
+        found = store.records()
+        for across in compare.ACROSS:
+            runs = [Run("A", "f", MACHINE, GOOD), Run("B", "f", MACHINE, found)]
+            compare.compare(runs, across)
+    assert all(f"{path}, line 1 skipped: " in str(warning.message) for warning in caught)
+    unfit = len(found) < len(GOOD) + 1 or any(map(shapes.fault, found))
+    assert bool(caught) == unfit
+
+
+@settings(max_examples=25)
+@given(mutated(MACHINE))
+def test_a_malformed_machine_is_unknown(tmp_path_factory, machine):
+    store = Store(tmp_path_factory.mktemp("results"), "cpu")
+    for record in GOOD:
+        store.add(record)
+    store.add_machine("f", machine)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        reports = everything_made_of(store)
+        runs = [Run(name, "f", machine, GOOD) for name in "AB"]
+        assert compare.compare(runs, "machines").rows
+        compare.compare(runs)
+    assert {bool(report.machine) for report in reports} == {not caught}
+    assert all(
+        f"{store.raw / 'machine.json'}, machine 'f' skipped" in str(w.message) for w in caught
+    )
+
+
+@pytest.mark.parametrize("record", GOOD, ids=lambda record: tables.describe(record))
+def test_good_records_have_no_fault(record):
+    assert shapes.fault(record) == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["case", "n"], "9", "kernel.case.n: got '9'; expected a positive integer"),
+        (["case", "backend"], None, "kernel.case.backend: got None; expected text"),
+        (["series", 1, "facts"], {"bytes": 1}, r"kernel.series\[1\].facts lacks calls"),
+        (["series", 0, "samples_ns", "calls", 2], 0, r"calls\[2\]: got 0; expected a positive"),
+        (["series", 0, "samples_ns", "calls"], [], r"calls: got \(\); expected a list"),
+        (["series", 0, "contender"], "i8", "a contender stands twice"),
+        (["case"], {}, "kernel.case lacks suite"),
+        (["kind"], "foreign", "got kind 'foreign'; expected one of kernel, call, epochs"),
+    ],
+)
+def test_the_message_says_where_and_what(tmp_path, place, value, message):
+    content = json.loads(GOOD[0].to_json())
+    *above, last = place
+    inner = content
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    store = Store(tmp_path, "cpu")
+    store.add(GOOD[0])
+    path = store.raw / "kernel.jsonl"
+    path.write_text(path.read_text() + json.dumps(content) + "\n")
+    with pytest.warns(UserWarning, match=f"{path}, line 2 skipped: .*{message}"):
+        assert [report.name for report in tables.build(store)] == ["kernels", "summary"]

@@ -165,7 +165,8 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
     history_ : DataFrame
         Row 0 is the start, then a row an epoch: ``epoch``, ``seconds`` since the start, ``passes``
         over the data, ``samples`` that ``loss`` and ``grad_norm`` (what `tol` is compared with)
-        are of, ``step_samples`` among which steps choose, ``accepted``, ``precision``, ``step_size``, ``steps``, ``scale``.
+        are of, ``step_samples`` among which steps choose, ``accepted``, ``precision``,
+        ``step_size``, ``steps``, ``scale``.
     precision_, isa_ : str
         What ran last, and on which backend of the kernels.
     n_features_in_ : int

@@ -10,10 +10,11 @@ changes, each of which made it faster or more robust on the data sets of docs/es
   take the mean as well), here of some tens of them: it has a fraction of the last one's noise;
 - bit centering is adaptive: the scale starts from the displacement of the last epoch and is doubled
   within an epoch whenever the model has used half of its range;
-- where there are very many samples, steps are taken on a part of them, whose own minimum is also the
-  start (Babanezhad et al., "Stop Wasting My Gradients: Practical SVRG", NIPS 2015, grow the batch of
-  the full gradient; that the rest corrects a part's steps is as in Shamir, Srebro and Zhang,
-  "Communication-Efficient Distributed Optimization using an Approximate Newton-type Method", 2014);
+- where there are very many samples, steps are taken on a part of them, whose own minimum is also
+  the start (Babanezhad et al., "Stop Wasting My Gradients: Practical SVRG", NIPS 2015, grow the
+  batch of the full gradient; that the gradient of all corrects steps on a part is as in Shamir,
+  Srebro and Zhang, "Communication-Efficient Distributed Optimization using an Approximate
+  Newton-type Method", ICML 2014);
 - an epoch that raised the loss is undone and repeated with half the step size.
 """
 

@@ -54,12 +54,16 @@ SAMPLES_PER_WEIGHT = 1000
 # mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
 # Those of the others are unknown at first, and a small part of their bound for most samples.
 STEPS_PER_AXIS = {"known": 20, "unknown": 8000}
+# Where the slowest direction is known, an epoch needs no larger step than makes the product of
+# steps, step and bound of the curvature along it this much; the true curvature may be a twentieth of
+# its bound. Smaller steps leave less noise.
+ENOUGH = 200
 FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one
 MEMORY = 5  # epochs that extrapolation looks back
 RIDGE = 0.1  # of the extrapolation, relative: its displacements are noisy
 ALIGNED = 0.3  # cosine between two displacements: above, the steps are too short
-DOUBLE_BELOW = 1e-4  # gradient norm from which float32 data are multiplied in float64
+DOUBLE_BELOW = 1e-5  # gradient norm from which float32 data are multiplied in float64
 STALLED_EPOCHS, STALLED_FACTOR = 3, 0.7
 REJECTIONS = 4  # before the gradient norm has fallen to a tenth: the precision does not suffice
 LAST_REJECTIONS = 8  # in a row, at the last precision: as far as it goes
@@ -144,7 +148,7 @@ class _Descent:
     rows: QuantizedRows
     rows_bits = 0
     steps = parts = 0
-    step_size = most_step_size = scale = norm_since = math.nan
+    step_size = safe_step_size = most_step_size = scale = norm_since = math.nan
     rejected = rejected_since = 0  # epochs undone: in a row, and since the norm fell to a tenth
     reach = 0.0  # largest displacement of an entry in the last epoch
     passes = 0.0
@@ -323,7 +327,8 @@ class _Descent:
                 self._recondition()
                 return
             if cosine > ALIGNED:
-                self.step_size = min(self.step_size * FASTER, self.most_step_size)
+                longer = max(self.step_size * FASTER, self.safe_step_size)
+                self.step_size = min(longer, self.most_step_size)
             elif cosine < -ALIGNED:
                 self.step_size /= FASTER
         self.displacement = z
@@ -429,8 +434,10 @@ class _Descent:
                 del self.rows  # two copies need not exist at once
             self.rows, self.rows_bits = self.preconditioner.quantize(bits), bits
             self.passes += 1
-        self.step_size = self._step_size()
-        self.most_step_size = LARGEST_GAIN * self.step_size
+        self.safe_step_size = self._step_size()
+        self.most_step_size = LARGEST_GAIN * self.safe_step_size
+        slowest = self.steps * self.objective.curvature * self.preconditioner.least
+        self.step_size = min(self.safe_step_size, ENOUGH / max(slowest, 1e-300))
         self.memory.clear()
         self.rejected = self.rejected_since = 0
         self.norms, self.norm_since = self.norms[-1:], self.norms[-1]

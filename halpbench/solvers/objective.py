@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 FloatArray = NDArray[np.float64]
 
@@ -29,6 +30,12 @@ CENTER_BLOCKS_ABOVE = 10.0
 ROUNDING = 2.0**-53
 
 CURVATURE = {"squared": 1.0, "logistic": 0.25, "softmax": 0.5}
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """The thread pools there are; looking for them takes some ms."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ class LinearObjective:
     @contextmanager
     def threads(self) -> Iterator[None]:
         """Within it, blocks are spread over the threads; BLAS itself keeps to one."""
-        with threadpool_limits(1):
+        with _blas().limit(limits=1):
             if self._n_threads == 1:
                 yield
                 return
@@ -132,9 +139,13 @@ class LinearObjective:
         """``function`` of every block of rows, in their order."""
         return self._map(function, self.blocks)
 
-    def centered(self, rows: slice) -> NDArray[Any]:
-        """A block of rows minus the mean, in the dtype of X."""
+    def centered(self, rows: slice, factors: NDArray[Any]) -> NDArray[Any]:
+        """A block of rows minus the mean, times a factor for each column, in the dtype of X."""
+        if not self.fit_intercept:
+            product: NDArray[Any] = self.X[rows] * factors
+            return product
         block: NDArray[Any] = self.X[rows] - self.mean.astype(self.X.dtype)
+        block *= factors
         return block
 
     def _describe_columns(self) -> None:

@@ -25,7 +25,7 @@ from halpbench.solvers.objective import FloatArray, LinearObjective
 
 SAMPLE_ELEMENTS = 1 << 20  # of the rows from which the principal axes are computed, at least 256
 EXACT_BELOW = 512  # features: all axes rather than a sketch
-SKETCH_AXES = 48
+SKETCH_AXES, OVERSAMPLING = 48, 8
 # Multiply-adds of the projections of all rows on the axes, if these are more than SKETCH_AXES.
 PROJECTION_LIMIT = 10**9
 # The penalty on a scaled weight is l2 / scale^2. A column that is small next to the penalty is left
@@ -102,11 +102,13 @@ class Preconditioner:
         if curvatures is not None:
             sample *= np.sqrt(curvatures[chosen])[:, None]
         penalty = objective.l2 / objective.curvature / self.scales**2
-        eigenvalues, axes = _principal_axes(sample, penalty, random)
+        # No more than `row_norm_limit` axes can be shrunk, nor more than may be projected on.
+        most = min(row_norm_limit, max(SKETCH_AXES, PROJECTION_LIMIT // X.size))
+        eigenvalues, axes = _principal_axes(sample, penalty, random, int(most) + 1)
         trace = float((sample**2).sum() / rows + penalty.sum())
-        affordable = max(SKETCH_AXES, PROJECTION_LIMIT // X.size)
-        rank = _rank(eigenvalues[: affordable + 1], trace, row_norm_limit)
+        rank = _rank(eigenvalues[: int(most) + 1], trace, row_norm_limit)
         self.level = float(eigenvalues[rank]) if trace > 0 else 1.0
+        self.least = float(eigenvalues[-1]) if d < EXACT_BELOW else 0.0
         self.axes = np.ascontiguousarray(axes[:, :rank])
         self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
         # Of x', to begin with.
@@ -155,13 +157,13 @@ class Preconditioner:
         ones = np.ones(d, X.dtype)
 
         def fill(rows: slice) -> tuple[float, float, float]:
-            block = objective.centered(rows)
-            block *= inverse
+            block = objective.centered(rows, inverse)
             block = np.ascontiguousarray(self._shrunk(block))
             whole = np.empty(block.shape, values.dtype)
             quantize_into(block.reshape(-1), whole.reshape(-1), scale, kernels.Rng(0, "nearest"))
             values[rows, :d] = whole
-            largest = float(max(block.max(), -block.min()))
+            # Without projections the range of the columns has told.
+            largest = float(max(block.max(), -block.min())) if self.rank else 0.0
             norms = (np.square(block, out=block) @ ones).astype(np.float64)
             if self.curvatures is not None:
                 norms *= self.curvatures[rows]
@@ -199,15 +201,18 @@ def _rank(eigenvalues: FloatArray, trace: float, limit: float) -> int:
 
 
 def _principal_axes(
-    sample: FloatArray, penalty: FloatArray, random: np.random.Generator
+    sample: FloatArray, penalty: FloatArray, random: np.random.Generator, count: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Leading eigenvalues and eigenvectors of sample^T sample / rows + diag(penalty)."""
+    """Leading eigenvalues and eigenvectors of sample^T sample / rows + diag(penalty).
+
+    All of them for few features, else `count` and some more, whose values are less accurate.
+    """
     rows, d = sample.shape
     if d < EXACT_BELOW:
         basis = np.eye(d)
     else:
         # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
-        basis = random.standard_normal((d, min(SKETCH_AXES, rows)))
+        basis = random.standard_normal((d, min(count + OVERSAMPLING, SKETCH_AXES, rows)))
         for _ in range(3):
             product = sample.T @ (sample @ basis) / rows + penalty[:, None] * basis
             basis, _ = np.linalg.qr(product)

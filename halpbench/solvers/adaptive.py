@@ -55,8 +55,8 @@ SAMPLES_PER_WEIGHT = 1000
 # Those of the others are unknown at first, and a small part of their bound for most samples.
 STEPS_PER_AXIS = {"known": 20, "unknown": 8000}
 # Where the slowest direction is known, an epoch needs no larger step than makes the product of
-# steps, step and bound of the curvature along it this much; the true curvature may be a twentieth of
-# its bound. Smaller steps leave less noise.
+# steps, step and bound of the curvature along it this much (the true curvature may be a twentieth of
+# its bound). Smaller steps leave less noise.
 ENOUGH = 200
 FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one

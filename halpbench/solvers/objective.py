@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import ThreadpoolController
 
 FloatArray = NDArray[np.float64]
@@ -94,6 +95,7 @@ class LinearObjective:
         self.weights = sample_weight
         self.fit_intercept = fit_intercept
         self.double = self._center_blocks = False
+        self._buffers = threading.local()
         self._at_zero: Evaluation | None = None
         self._map: Callable[..., Iterator[Any]] = map
         self._n_threads = n_threads
@@ -139,12 +141,26 @@ class LinearObjective:
         """``function`` of every block of rows, in their order."""
         return self._map(function, self.blocks)
 
+    def scratch(self, rows: slice, dtype: DTypeLike) -> NDArray[Any]:
+        """A buffer for a block of rows, one for each thread and dtype.
+
+        Without it the system would hand out new pages for every block, at the cost of a pass.
+        """
+        buffers = self._buffers.__dict__
+        count, d = rows.stop - rows.start, self.X.shape[1]
+        name = np.dtype(dtype).name
+        if name not in buffers or buffers[name].size < count * d:
+            buffers[name] = np.empty(count * d, dtype)
+        block: NDArray[Any] = buffers[name][: count * d].reshape(count, d)
+        return block
+
     def centered(self, rows: slice, factors: NDArray[Any]) -> NDArray[Any]:
-        """A block of rows minus the mean, times a factor for each column, in the dtype of X."""
+        """A block of rows minus the mean, times a factor for each column, in the scratch."""
+        block = self.scratch(rows, self.X.dtype)
         if not self.fit_intercept:
-            product: NDArray[Any] = self.X[rows] * factors
-            return product
-        block: NDArray[Any] = self.X[rows] - self.mean.astype(self.X.dtype)
+            np.multiply(self.X[rows], factors, out=block)
+            return block
+        np.subtract(self.X[rows], self.mean.astype(self.X.dtype), out=block)
         block *= factors
         return block
 
@@ -154,7 +170,9 @@ class LinearObjective:
         def describe(rows: slice) -> tuple[FloatArray, FloatArray, NDArray[Any], NDArray[Any], Any]:
             block, y = self.X[rows], self.y[rows]
             losses, derivative = self._loss(np.zeros((len(y), self.n_outputs), block.dtype), y)
-            factors = np.column_stack([derivative, np.ones_like(losses)])
+            factors = derivative
+            if self.fit_intercept:
+                factors = np.column_stack([derivative, np.ones_like(losses)])
             kept = block
             if self.weights is not None:
                 s = self.weights[rows]
@@ -165,13 +183,15 @@ class LinearObjective:
                     kept = block[:1] * 0 + np.nan  # fmin and fmax pass over it
             squares = np.zeros(block.shape[1])
             if self.fit_intercept:
-                squares = (factors[:, -1] @ np.square(block)).astype(np.float64)
+                square = np.square(block, out=self.scratch(rows, block.dtype))
+                squares = (factors[:, -1] @ square).astype(np.float64)
             sums = np.column_stack([factors.T @ block, factors.sum(axis=0)]).astype(np.float64)
             low, high = (_by_column(extreme, kept) for extreme in (np.minimum, np.maximum))
             return sums, squares, low, high, losses.sum(dtype=np.float64)
 
         d = self.X.shape[1]
-        sums, squares, loss = np.zeros((self.n_outputs + 1, d + 1)), np.zeros(d), 0.0
+        outputs = self.n_outputs
+        sums, squares, loss = np.zeros((outputs + self.fit_intercept, d + 1)), np.zeros(d), 0.0
         low, high = np.full(d, np.inf), np.full(d, -np.inf)
         for block_sums, block_squares, block_low, block_high, block_loss in self.map_blocks(
             describe
@@ -191,7 +211,7 @@ class LinearObjective:
         self.largest[self.largest == 0] = 1.0
         if not self._center_blocks:
             self._at_zero = self._evaluation(
-                loss, sums[:-1, :d], sums[:-1, d], np.zeros((self.n_outputs, d))
+                loss, sums[:outputs, :d], sums[:outputs, d], np.zeros((outputs, d))
             )
 
     def evaluate(
@@ -220,9 +240,9 @@ class LinearObjective:
         mean = self.mean.astype(dtype)
 
         def part(rows: slice) -> tuple[float, FloatArray, FloatArray]:
-            block = self.X[rows].astype(dtype, copy=False)
-            if inside:
-                block = block - mean
+            block = self.X[rows]
+            if inside or block.dtype != dtype:
+                block = np.subtract(block, mean if inside else 0, out=self.scratch(rows, dtype))
             margins = block @ columns
             margins += offset
             losses, derivative = self._loss(margins, self.y[rows])

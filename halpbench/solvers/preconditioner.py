@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halpbench import kernels, memory
-from halpbench._kernels import quantize_into
+from halpbench import memory
 from halpbench.fixedpoint import largest_integer
 from halpbench.solvers.objective import FloatArray, LinearObjective
 
@@ -93,9 +92,8 @@ class Preconditioner:
         self.scales = column_scales(objective)
         rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
         chosen = np.sort(random.choice(len(X), rows, replace=False))
-        raw = (X[chosen] - objective.mean) / self.scales
-        self.mean_square = float(np.square(raw).mean(axis=0).max())
-        sample = raw.copy()
+        sample = (X[chosen] - objective.mean) / self.scales
+        self.mean_square = float(np.einsum("ij,ij->j", sample, sample).max()) / rows
         if objective.weights is not None:
             s = objective.weights[chosen]
             sample *= np.sqrt(s / max(s.mean(), 1e-300))[:, None]
@@ -105,7 +103,7 @@ class Preconditioner:
         # No more than `row_norm_limit` axes can be shrunk, nor more than may be projected on.
         most = min(row_norm_limit, max(SKETCH_AXES, PROJECTION_LIMIT // X.size))
         eigenvalues, axes = _principal_axes(sample, penalty, random, int(most) + 1)
-        trace = float((sample**2).sum() / rows + penalty.sum())
+        trace = float(np.vdot(sample, sample) / rows + penalty.sum())
         rank = _rank(eigenvalues[: int(most) + 1], trace, row_norm_limit)
         self.level = float(eigenvalues[rank]) if trace > 0 else 1.0
         self.least = float(eigenvalues[-1]) if d < EXACT_BELOW else 0.0
@@ -114,6 +112,7 @@ class Preconditioner:
         # Of x', to begin with.
         self.largest = float((objective.largest / self.scales).max())
         if rank:
+            raw = (X[chosen] - objective.mean) / self.scales
             self.largest = HEADROOM * float(np.abs(self._shrunk(raw)).max())
 
     @property
@@ -153,29 +152,30 @@ class Preconditioner:
         objective, limit = self.objective, largest_integer(bits)
         X, d = objective.X, objective.X.shape[1]
         values = memory.padded_rows(len(X), d + objective.fit_intercept, np.dtype(f"int{bits}"))
-        inverse = (1 / self.scales).astype(X.dtype)
-        ones = np.ones(d, X.dtype)
+        axes, shrink = self.axes.astype(X.dtype), self.shrink.astype(X.dtype)
 
         def fill(rows: slice) -> tuple[float, float, float]:
             block = objective.centered(rows, inverse)
-            block = np.ascontiguousarray(self._shrunk(block))
-            whole = np.empty(block.shape, values.dtype)
-            quantize_into(block.reshape(-1), whole.reshape(-1), scale, kernels.Rng(0, "nearest"))
-            values[rows, :d] = whole
-            # Without projections the range of the columns has told.
-            largest = float(max(block.max(), -block.min())) if self.rank else 0.0
-            norms = (np.square(block, out=block) @ ones).astype(np.float64)
+            if self.rank:
+                block += ((block @ axes) * shrink) @ axes.T
+            np.rint(block, out=block)
+            norms = np.einsum("ij,ij->i", block, block).astype(np.float64) * scale**2
             if self.curvatures is not None:
                 norms *= self.curvatures[rows]
             s = 1.0 if objective.weights is None else objective.weights[rows]
+            # Without projections the range of the columns has told.
+            largest = float(max(block.max(), -block.min())) if self.rank else 0.0
+            with np.errstate(invalid="ignore"):  # larger ones are seen to below
+                np.copyto(values[rows, :d], block, casting="unsafe")
             return largest, float((s * norms).sum()), float((s * norms**2).sum())
 
         scale = self.largest / limit or 1.0
         while True:
+            inverse = (1 / (scale * self.scales)).astype(X.dtype)
             largest, second, fourth = np.array(list(objective.map_blocks(fill))).T
-            if largest.max() <= scale * (limit + 0.5):
+            if largest.max() <= limit:
                 break
-            scale = float(largest.max()) / limit
+            scale *= float(largest.max() + 1) / limit
         constant = 0
         if objective.fit_intercept:
             constant = int(np.clip(np.rint(np.sqrt(self.level) / scale), 1, limit))

@@ -40,6 +40,8 @@ from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, colu
 LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
+# Slow: where so many epochs do not halve the gradient norm, they are made longer, up to the latter.
+SLOW_EPOCHS, LONGEST_STEPS = 5, 1 << 15
 # Of an epoch, between which the penalty is refreshed and the scale looked after, and how many steps
 # each has at least.
 MOST_PARTS, PART_STEPS = 64, 256
@@ -54,9 +56,9 @@ SAMPLES_PER_WEIGHT = 1000
 # mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
 # Those of the others are unknown at first, and a small part of their bound for most samples.
 STEPS_PER_AXIS = {"known": 20, "unknown": 8000}
-# Where the slowest direction is known, an epoch needs no larger step than makes the product of
-# steps, step and bound of the curvature along it this much (the true curvature may be a twentieth of
-# its bound). Smaller steps leave less noise.
+# To begin with, and where the slowest direction is known, an epoch needs no larger step than makes
+# the product of steps, step and bound of the curvature along it this much (the true curvature may
+# be a twentieth of its bound). Smaller steps leave less noise.
 ENOUGH = 200
 FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one
@@ -275,6 +277,8 @@ class _Descent:
         if self.point.norm < 0.1 * self.norm_since:
             self.norm_since, self.rejected_since = self.point.norm, 0
         self._adapt(z)
+        if len(self.norms) > SLOW_EPOCHS and self.point.norm > 0.5 * self.norms[-SLOW_EPOCHS - 1]:
+            self._lengthen()
         if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.objective.double:
             self.objective.double = True
             self.point = self._evaluate(self.point)
@@ -332,6 +336,12 @@ class _Descent:
             elif cosine < -ALIGNED:
                 self.step_size /= FASTER
         self.displacement = z
+
+    def _lengthen(self) -> None:
+        """Twice as many steps an epoch, within bounds: extrapolation alone is too slow."""
+        most = max(2 * len(self.sampled.X), LONGEST_STEPS)
+        self._set_steps(min(2 * self.steps, most))
+        self.norms = self.norms[-1:]
 
     def _needs_precision(self) -> bool:
         if self.rejected_since >= REJECTIONS:
@@ -436,12 +446,17 @@ class _Descent:
             self.passes += 1
         self.safe_step_size = self._step_size()
         self.most_step_size = LARGEST_GAIN * self.safe_step_size
-        slowest = self.steps * self.objective.curvature * self.preconditioner.least
-        self.step_size = min(self.safe_step_size, ENOUGH / max(slowest, 1e-300))
+        self.step_size = self.safe_step_size
+        if not self.reconditioned:
+            slowest = self.steps * self.objective.curvature * self.preconditioner.least
+            self.step_size = min(self.step_size, ENOUGH / max(slowest, 1e-300))
         self.memory.clear()
         self.rejected = self.rejected_since = 0
         self.norms, self.norm_since = self.norms[-1:], self.norms[-1]
         self.displacement = None
+
+    def _set_steps(self, steps: int) -> None:
+        self.steps, self.parts = steps, min(MOST_PARTS, steps // PART_STEPS)
 
     def _precondition(self, curvatures: FloatArray | None = None) -> None:
         if self.rows_bits:
@@ -449,8 +464,7 @@ class _Descent:
             self.rows_bits = 0
         exact = self.whole.kind == "squared" or curvatures is not None
         n = len(self.sampled.X)
-        self.steps = max(LEAST_STEPS, min(2 * n, MOST_STEPS))
-        self.parts = min(MOST_PARTS, self.steps // PART_STEPS)
+        self._set_steps(max(self.steps, LEAST_STEPS, min(2 * n, MOST_STEPS)))
         self.preconditioner = Preconditioner(
             self.sampled,
             self.steps / STEPS_PER_AXIS["known" if exact else "unknown"],

@@ -201,6 +201,7 @@ def test_report_makes_the_tables_again(bench, tmp_path, capsys):
         path.unlink()
     assert cli.main(["report", "--results", str(tmp_path)]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 
 def test_report_without_records(tmp_path, capsys):

@@ -342,8 +342,9 @@ def test_dequantize_is_exact(backend, dtype, bits):
         np.testing.assert_array_equal(got, (q * 0.0123).astype(dtype))
 
 
+# A unit of subnormal numbers would underflow.
 @given(
-    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80),
+    st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=80),
     st.sampled_from([8, 16]),
     st.sampled_from(["stochastic", "nearest"]),
 )

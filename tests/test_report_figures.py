@@ -84,3 +84,35 @@ def test_colours_tell_algorithms_and_dashes_precisions():
     assert len({str(look[1:]) for look in figures.LOOKS.values()}) == len(figures.LOOKS)
     assert len({shade for shade, _ in figures.SHADES.values()}) == len(figures.BARS)
     assert len({hatch for _, hatch in figures.SHADES.values()}) == len(figures.BARS)
+
+
+def roofline_row(part="calls", what="dot", **changes):
+    known = {"backend": "avx2", "level": "L1", "dtypes": "i8", "multiply_adds_per_byte": 0.5}
+    return known | {"what": what, "part": part, "giga_multiply_adds_per_second": 9.0} | changes
+
+
+def test_roofline_names_every_roof(tmp_path):
+    ceilings = {
+        "read": [
+            {"level": level, "backend": "avx2", "threads": 1, "gigabytes_per_second": speed}
+            for level, speed in (("L1", 300.0), ("DRAM", 20.0))
+        ],
+        "multiply_add": [
+            {"backend": "avx2", "dtype": dtype, "giga_per_second": speed}
+            for dtype, speed in (("i8", 90.0), ("i8i16", 88.0), ("f32", 60.0))
+        ],
+    }
+    rows = [
+        roofline_row(),
+        roofline_row(what="axpy"),
+        roofline_row("inner", "made-up", level="DRAM", dtypes="i16+f32"),
+        roofline_row(backend="scalar"),
+    ]
+    report = Report("roofline", {"roofline": rows}, [], {"ceilings": ceilings}, "")
+    written = figures.draw([report], tmp_path)
+    assert [path.name for path in written] == ["roofline.png", "roofline.svg"]
+    text = (tmp_path / "roofline.svg").read_text()
+    for label in ("L1 300 GB/s", "DRAM 20.0 GB/s", "i8, i8i16", "kernels, avx2", "in DRAM"):
+        assert label in text
+    # No solver ran on the scalar backend.
+    assert "scalar" not in text

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from test_report_tables import MACHINE, call, epochs, kernel
+from test_report_roofline import MACHINE
+from test_report_roofline import kernel as counted_kernel
+from test_report_roofline import steps as counted_steps
+from test_report_tables import call, epochs, kernel
 
 from halpbench.bench import stats
 from halpbench.bench.records import Run, Store
@@ -21,6 +24,8 @@ GOOD = [
     kernel("read", 10_000, {"i8": 1_000}),
     call(16, 50, 100),
     epochs(),
+    counted_kernel("dot", 400, {"i8": 16}),
+    counted_steps(),
 ]
 NUMBERS = [0, -1, 1, 7, 2**62, 0.0, 0.5, -2.5, 1e-300, 1e300]
 TEXTS = ["", "i8", "SVRG D32fM32f", "[bold]", "\u2028"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import datasets, kernels, memory
-from halpbench.bench import clock, dots, machine, verify
+from halpbench.bench import clock, dots, machine, verify, work
 from halpbench.bench.cases import (
     CallCase,
     Case,
@@ -157,7 +157,11 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
         Series(
             name,
             {"calls": samples[name]},
-            {"calls": calls[name], "bytes": kernel_bytes(op, dtype, case.n, case.classes)},
+            {
+                "calls": calls[name],
+                "bytes": kernel_bytes(op, dtype, case.n, case.classes),
+                "work": {"calls": work.kernel(op, dtype, case.n, case.classes)},
+            },
         )
         for name, (op, dtype) in contenders.items()
     )
@@ -285,6 +289,7 @@ def _measure_epochs(
                 "diverged": name in diverged,
                 "scales": [row.scale for row in rows[name]],
                 "saturated": [row.saturated for row in rows[name]],
+                "work": _epoch_work(case, problem, run),
             },
         )
         for name, run in runs.items()
@@ -295,6 +300,15 @@ def _measure_epochs(
         "epoch_length": epoch_length,
     }
     return series, source | shape
+
+
+def _epoch_work(case: EpochsCase, problem: Any, run: Run) -> dict[str, work.Work]:
+    """Count what a step, and a row of the full gradient, cannot do without."""
+    n, outputs = problem.n_features, problem.n_outputs
+    return {
+        "inner": work.inner_step(run.precision.name, n, outputs, run.data_bytes),
+        "full_gradient": work.gradient_row(run.gradient_row_bytes, n, outputs, problem.n_samples),
+    }
 
 
 class Problems:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halpbench.bench.records import write_atomic
+from halpbench.report import cells
 from halpbench.report.cells import Row
 from halpbench.report.paper import COLORS, DASHES, STYLE, Picture
 from halpbench.report.tables import Report
@@ -54,6 +55,10 @@ LIBRARY_COLORS = {
     "skglm": "#CC79A7",
 }
 MARKERS = "osv^D"
+
+# Of the roofline: a marker for the level of memory that the operands are read from.
+LEVEL_MARKERS = {"L1": "o", "L2": "s", "L3": "^", "L4": "v", "DRAM": "D"}
+ROOFS_APART = 1.2  # closer ones share a label
 
 
 def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
@@ -346,6 +351,134 @@ def _looks(contenders: Iterable[str]) -> dict[str, tuple[str, str]]:
     return looks
 
 
+def roofline(report: Report) -> Iterator[Picture]:
+    """Draw kernels and steps of solvers below the measured roofs, a line of panels a backend."""
+    rows = report.data["roofline"]
+    # Backends on which solvers ran, or else the first one: the table has the others.
+    backends = list(dict.fromkeys(row["backend"] for row in rows if row["part"] != "calls"))
+    backends = backends or [rows[0]["backend"]]
+    rows = [row for row in rows if row["backend"] in backends]
+    figure = _new_figure(0.9 + 2.5 * len(backends))
+    axes = figure.subplots(len(backends), 2, sharex=True, sharey=True, squeeze=False)
+    intensities = [row["multiply_adds_per_byte"] for row in rows]
+    span = min(intensities) / 2, max(*intensities, 4) * 2
+    lowest = min(row["giga_multiply_adds_per_second"] for row in rows) / 1.5
+    peaks = report.machine["ceilings"]["multiply_add"]
+    highest = max(row["giga_per_second"] for row in peaks if row["backend"] in backends)
+    for line, backend in zip(axes, backends, strict=True):
+        for place, steps in zip(line, (False, True), strict=True):
+            place.set_xscale("log", base=2)
+            place.set_yscale("log")
+            place.set_xlim(*span)
+            place.set_ylim(lowest, 2 * highest)
+            place.xaxis.set_major_formatter(_fraction)
+            place.set_title(f"{'steps of solvers' if steps else 'kernels'}, {backend}")
+            _roofs(place, report.machine["ceilings"], backend, span, lowest)
+            for row in rows:
+                if row["backend"] == backend and (row["part"] != "calls") == steps:
+                    _below_roof(place, row)
+    figure.supxlabel("multiply-adds for each byte read", fontsize=8)
+    figure.supylabel("billions of multiply-adds a second", fontsize=8)
+    figure.legend(handles=_roofline_legend(rows), loc="outside upper center", ncols=len(DTYPES) + 1)
+    yield Picture(
+        "roofline",
+        figure,
+        "Multiply-adds a second against multiply-adds for each byte read from the level of memory "
+        "that takes longest. Sloping: the measured bandwidth of each level, read by one thread. "
+        "Level: the measured multiply-adds a second of each type. The roof over a mark is the line "
+        "of its own level and type. Hollow marks: updates and inner steps, which also round.",
+    )
+
+
+def _roofs(
+    axes: Axes, ceilings: Any, backend: str, span: tuple[float, float], lowest: float
+) -> None:
+    reads = [row for row in ceilings["read"] if row["backend"] == backend and row["threads"] == 1]
+    peaks = [row for row in ceilings["multiply_add"] if row["backend"] == backend]
+    highest = max(row["giga_per_second"] for row in peaks)
+    fastest = max(row["gigabytes_per_second"] for row in reads)
+    for row in reads:
+        bandwidth = row["gigabytes_per_second"]
+        ends = [span[0], min(highest / bandwidth, span[1])]
+        axes.plot(ends, [end * bandwidth for end in ends], color="0.5", linewidth=0.8)
+        start = max(span[0], lowest / bandwidth) * 1.1
+        axes.text(
+            start,
+            start * bandwidth,
+            f"{row['level']} {cells.number(bandwidth)} GB/s",
+            rotation=math.degrees(math.atan(bandwidth)),
+            transform_rotates_text=True,
+            rotation_mode="anchor",
+            va="bottom",
+            fontsize=5.5,
+            color="0.35",
+        )
+    labels: list[tuple[float, list[str]]] = []
+    for row in sorted(peaks, key=lambda row: -row["giga_per_second"]):
+        peak = row["giga_per_second"]
+        axes.plot(
+            [peak / fastest, span[1]],
+            [peak, peak],
+            color=DTYPES[row["dtype"]][0],
+            linewidth=0.8,
+            linestyle="--",
+        )
+        # Lines that lie close together share a label.
+        if labels and labels[-1][0] < ROOFS_APART * peak:
+            labels[-1][1].append(row["dtype"])
+        else:
+            labels.append((peak, [row["dtype"]]))
+    for peak, dtypes in labels:
+        axes.annotate(
+            ", ".join(dtypes),
+            (span[1], peak),
+            xytext=(-2, 1.5),
+            textcoords="offset points",
+            ha="right",
+            fontsize=5.5,
+        )
+
+
+def _fraction(value: float, _: int | None = None) -> str:
+    return f"{value:g}" if value >= 1 else f"1/{1 / value:g}"
+
+
+def _below_roof(axes: Axes, row: Row) -> None:
+    color = DTYPES[row["dtypes"].split("+")[0]][0]
+    hollow = row["part"] == "inner" or row["what"] in ("axpy", "ger")
+    axes.plot(
+        row["multiply_adds_per_byte"],
+        row["giga_multiply_adds_per_second"],
+        color=color,
+        marker=LEVEL_MARKERS.get(row["level"], "*"),
+        markersize=4,
+        markeredgewidth=0.8,
+        markerfacecolor="white" if hollow else color,
+    )
+
+
+def _roofline_legend(rows: Sequence[Row]) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    dtypes = [Line2D([], [], color=DTYPES[name][0], label=name) for name in DTYPES]
+    levels = [
+        Line2D([], [], color="0.3", marker=marker, linestyle="", markersize=4, label=f"in {level}")
+        for level, marker in LEVEL_MARKERS.items()
+        if any(row["level"] == level for row in rows)
+    ]
+    hollow = Line2D(
+        [],
+        [],
+        color="0.3",
+        marker="o",
+        linestyle="",
+        markersize=4,
+        markerfacecolor="white",
+        label="with an update",
+    )
+    return [*dtypes, *levels, hollow]
+
+
 def _new_figure(height: float) -> Figure:
     # Not pyplot: nothing global, no display.
     from matplotlib.figure import Figure
@@ -357,5 +490,6 @@ _MAKERS: dict[str, Callable[[Report], Iterator[Picture]]] = {
     "epochs": speedups,
     "kernels": throughput,
     "convergence": convergence,
+    "roofline": roofline,
     "peers": time_to_accuracy,
 }

@@ -71,16 +71,36 @@ def option(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and list(map(number, value)) == [False, True]
 
 
+def pair(value: Any) -> bool:
+    """Two positive integers."""
+    return isinstance(value, (list, tuple)) and list(map(count, value)) == [True, True]
+
+
+def counts(value: Any) -> bool:
+    """Names and positive integers."""
+    return isinstance(value, Mapping) and all(map(count, value.values()))
+
+
+def capacity(value: Any) -> bool:
+    """A positive integer, or null where there is no limit."""
+    return value is None or count(value)
+
+
 def _series(samples: Shape, facts: Shape) -> Shape:
     return {"contender": text, "samples_ns": samples, "facts": facts}
 
 
+_WORK = {"reads": (pair,), "multiply_adds": counts}
 _CASE = {"suite": text, "tables": [text], "backend": text}
 _FITTED = {"name": text, "n_samples": count, "n_features": count, "n_classes": count, "l2": number}
 RECORDS: dict[str, dict[str, Shape]] = {
     "kernel": {
         "case": {**_CASE, "op": text, "n": count, "classes": count, "beside": text},
-        "series": (_series({"calls": (count,)}, {"calls": count, "bytes": norm}),),
+        "series": (
+            _series(
+                {"calls": (count,)}, {"calls": count, "bytes": norm, "work?": {"calls": _WORK}}
+            ),
+        ),
     },
     "call": {
         "case": {**_CASE, "n": count, "dtype?": dtype, "peers?": [text]},
@@ -103,6 +123,7 @@ RECORDS: dict[str, dict[str, Shape]] = {
                     "gradient_row_bytes": count,
                     "gradient_norms": (norm,),
                     "diverged": flag,
+                    "work?": {"inner": _WORK, "full_gradient": _WORK},
                 },
             ),
         ),
@@ -145,6 +166,18 @@ MACHINE: Shape = {
     "build": {"kernels": {"compiler?": text}, "backends": [text]},
     "python": text,
     "revision": text,
+    "ceilings?": {
+        "read": [
+            {
+                "level": text,
+                "size_bytes": capacity,
+                "backend": text,
+                "threads": count,
+                "gigabytes_per_second": positive,
+            }
+        ],
+        "multiply_add": [{"backend": text, "dtype": text, "giga_per_second": positive}],
+    },
 }
 
 

@@ -15,10 +15,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from halpbench.bench.records import SCHEMA, Record, Store, finite, write_atomic
-from halpbench.report import convergence, epochs, kernels, peers, shapes, summary
+from halpbench.report import convergence, epochs, kernels, peers, roofline, shapes, summary
 from halpbench.report.cells import Content, Row, Table
 
 CONSOLE_WIDTH = 100
+
+_Maker = Callable[[Sequence[Record], Mapping[str, Any]], Content]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Report:
     Attributes
     ----------
     name : str
-        File stem: "kernels", "epochs", "convergence", "summary" or "peers".
+        File stem: "kernels", "epochs", "convergence", "summary", "roofline" or "peers".
     data : mapping of str to list of rows
         Numbers with units in their names; each list becomes a CSV file.
     tables : list of Table
@@ -63,17 +65,20 @@ def build(store: Store) -> list[Report]:
         newest = max(mine, key=lambda record: record.started)
         alike = [record for record in mine if _origin(record) == _origin(newest)]
         chosen = _latest(alike)
-        data, tables = make([record for record in chosen if record.skipped is None])
+        fingerprint, suite = _origin(newest)
+        machine = machines.get(fingerprint, {})
+        data, tables = make([record for record in chosen if record.skipped is None], machine)
+        if not data:
+            continue
         notes = [
             f"{describe(record)}: skipped, {record.skipped}"
             for record in chosen
-            if record.skipped is not None and name != "summary"
+            if record.skipped is not None and name not in ("summary", "roofline")
         ]
-        fingerprint, suite = _origin(newest)
         command = f"halpbench {'peers' if name == 'peers' else 'bench'} --suite {suite}"
-        if name not in ("summary", "peers"):
+        if name not in ("summary", "peers", "roofline"):
             command += f" --tables {name}"
-        reports.append(Report(name, data, tables, machines.get(fingerprint, {}), command, notes))
+        reports.append(Report(name, data, tables, machine, command, notes))
     return reports
 
 
@@ -186,12 +191,18 @@ def describe_machine(report: Report) -> list[str]:
     ]
 
 
-_MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
-    "kernels": kernels.make,
-    "epochs": epochs.make,
-    "convergence": convergence.make,
-    "summary": summary.make,
-    "peers": peers.make,
+def _of_records(make: Callable[[Sequence[Record]], Content]) -> _Maker:
+    """Turn what makes content of records alone into what is also given the machine."""
+    return lambda records, machine: make(records)
+
+
+_MAKERS: dict[str, _Maker] = {
+    "kernels": _of_records(kernels.make),
+    "epochs": _of_records(epochs.make),
+    "convergence": _of_records(convergence.make),
+    "summary": _of_records(summary.make),
+    "roofline": roofline.make,
+    "peers": _of_records(peers.make),
 }
 
 # ---- Choosing records -------------------------------------------------------------------------
@@ -220,7 +231,11 @@ def _machines(store: Store) -> dict[str, dict[str, Any]]:
 
 def _shown_in(record: Record) -> Sequence[str]:
     """Name the reports that a record belongs to."""
-    return ("peers",) if record.kind in peers.KINDS else (*record.case["tables"], "summary")
+    return (
+        ("peers",)
+        if record.kind in peers.KINDS
+        else (*record.case["tables"], "summary", "roofline")
+    )
 
 
 def _origin(record: Record) -> tuple[str, str]:

@@ -171,6 +171,9 @@ def test_epochs_record(fakes):
     assert record.facts["n_samples"] == 6, "no more samples than the problem asks for"
     assert record.facts["epoch_length"] == 12
     assert record.facts["source"] == "made up"
+    # Six rows of two features: from afar, and beside model and constant from near.
+    assert i8.facts["work"]["inner"]["reads"] == [[12, 2], [8, 10]]
+    assert f32.facts["work"]["full_gradient"]["multiply_adds"] == {"f32": 4}
 
 
 def test_contenders_take_turns(fakes):

@@ -289,10 +289,10 @@ def _measure_epochs(
                 "diverged": name in diverged,
                 "scales": [row.scale for row in rows[name]],
                 "saturated": [row.saturated for row in rows[name]],
-                "work": _epoch_work(case, problem, run),
+                "work": _epoch_work(contender.precision, problem, run),
             },
         )
-        for name, run in runs.items()
+        for contender, (name, run) in zip(case.contenders, runs.items(), strict=True)
     )
     shape = {
         "n_samples": problem.n_samples,
@@ -302,11 +302,11 @@ def _measure_epochs(
     return series, source | shape
 
 
-def _epoch_work(case: EpochsCase, problem: Any, run: Run) -> dict[str, work.Work]:
+def _epoch_work(precision: str, problem: Any, run: Run) -> dict[str, work.Work]:
     """Count what a step, and a row of the full gradient, cannot do without."""
     n, outputs = problem.n_features, problem.n_outputs
     return {
-        "inner": work.inner_step(run.precision.name, n, outputs, run.data_bytes),
+        "inner": work.inner_step(precision, n, outputs, run.data_bytes),
         "full_gradient": work.gradient_row(run.gradient_row_bytes, n, outputs, problem.n_samples),
     }
 

@@ -1,9 +1,13 @@
 """The PyTorch optimizers: against the NumPy reference, and as optimizers."""
 
+import copy
 import functools
+import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate
 
@@ -12,8 +16,21 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from halpbench.deep import HALP, LPSGD, LPSVRG, SVRG  # noqa: E402
+from halpbench.deep.rounding import random_fractions, round_  # noqa: E402
 
+VARIANCE_REDUCED = (SVRG, LPSVRG, HALP)
+ROUNDED = (LPSGD, LPSVRG, HALP)
+EVERY = (SVRG, *ROUNDED)
 EPOCH_LENGTH = 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """More of them only slow these small models down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 # ---- The reference in NumPy ----------------------------------------------------------------------
@@ -145,3 +162,560 @@ def test_halp_at_24_bits_follows_svrg(problem):
     coarse, _ = path(problem, "halp", HALP, epochs=4, bits=4, mu=0.1)
     assert np.abs(rounded - full).max() < 1e-4 * np.abs(full).max()
     assert np.abs(coarse - full).max() > 1e-2 * np.abs(full).max()
+
+
+def test_halp_converges_linearly_below_the_floor_of_lp_svrg():
+    problem = least_squares()
+
+    def gradient_norms(iterates):
+        centers = iterates[:: EPOCH_LENGTH + 1].reshape(-1, *problem.weight_shape)
+        return np.array([np.linalg.norm(problem.loss_and_gradient(w)[1]) for w in centers])
+
+    floor, _ = path(problem, "lp-svrg", LPSVRG, epochs=20, bits=8, delta=3 / 127)
+    iterates, _ = path(problem, "halp", HALP, epochs=20, bits=8, mu=0.3)
+    norms = gradient_norms(iterates)
+    assert (norms <= norms[0] * 0.6 ** np.arange(20)).all()
+    assert norms[-1] < 1e-3 * gradient_norms(floor).min()
+
+
+# ---- Rounding ------------------------------------------------------------------------------------
+
+
+def test_random_fractions_are_uniform():
+    u = random_fractions(1_000_003, torch.Generator().manual_seed(0)).double()
+    assert u.shape == (1_000_003,)
+    assert 0 < u.min() < 1e-4 < 1 - 1e-4 < u.max() < 1
+    # Six standard errors of the mean and of the share of each of 64 equal intervals.
+    assert abs(float(u.mean()) - 0.5) < 6 * (1 / 12) ** 0.5 / 1000
+    shares = torch.bincount((64 * u).long(), minlength=64) / len(u)
+    assert (shares - 1 / 64).abs().max() < 6 * (1 / 64 / len(u)) ** 0.5
+    # Nor do neighbours, which may come from one word, depend on each other.
+    for lag in (1, 2, 3, 4):
+        assert abs(float(torch.corrcoef(torch.stack([u[lag:], u[:-lag]]))[0, 1])) < 6 / 1000
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("x", [-100.75, -0.3, 0.01, 0.5, 63.9])
+def test_stochastic_rounding_is_unbiased(x, dtype):
+    """A bias of 2**-8 of a unit is five standard errors or more, and is found."""
+    n = 2**19
+    units = [torch.full((n,), x, dtype=dtype)]
+    round_(units, 8, random_fractions(n, torch.Generator().manual_seed(1)))
+    assert set(units[0].tolist()) == {np.floor(x), np.ceil(x)}
+    assert 0.5 / n**0.5 < 2**-8 / 5
+    assert abs(float(units[0].double().mean()) - float(torch.tensor(x, dtype=dtype))) < 2**-8
+
+
+@pytest.mark.parametrize("bits", [2, 8, 16, 24])
+def test_representable_numbers_are_kept_and_the_rest_saturates(bits):
+    highest = 2 ** (bits - 1) - 1
+    k = torch.linspace(-highest, highest, 200_001).round()
+    for uniforms in (None, random_fractions(len(k), torch.Generator().manual_seed(2))):
+        units = [k.clone(), torch.tensor([])]
+        round_(units, bits, uniforms)
+        assert torch.equal(units[0], k)
+    units = [torch.tensor([2.0**30, -(2.0**30)])]
+    round_(units, bits, None)
+    assert units[0].tolist() == [highest, -highest]
+
+
+def test_nearest_rounding_takes_halves_up():
+    units = [torch.tensor([-1.5, -0.6, -0.5]), torch.tensor([[0.49, 0.5], [1.2, 0.0]])]
+    round_(units, 8, None)
+    assert units[0].tolist() == [-1, -1, 0]
+    assert units[1].tolist() == [[0, 1], [1, 0]]
+
+
+# ---- As optimizers of any module -----------------------------------------------------------------
+
+
+def network(dtype=torch.float32):
+    """A small network with batch norm and dropout, its closure, and six batches."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 3)
+    ).to(dtype)
+    X, y = torch.randn(48, 5, dtype=dtype), torch.arange(48) % 3
+
+    def closure(batch):
+        inputs, targets = batch
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        return loss
+
+    return model, closure, list(zip(X.split(8), y.split(8), strict=True))
+
+
+def make(cls, model, **changes):
+    """An optimizer of a class, with what it needs besides a step size."""
+    needed = {} if cls is LPSGD else {"epoch_length": 4, "buffers": model.buffers()}
+    return cls(model.parameters(), **({"lr": 0.1} | needed | changes))
+
+
+def train(optimizer, closure, batches, schedule=None):
+    """The loop of the documentation; the batches are the training set, too."""
+    for batch in batches:
+        if optimizer.needs_full_gradient:
+            optimizer.full_gradient(closure, batches)
+        optimizer.step(functools.partial(closure, batch))
+        if schedule:
+            schedule.step()
+
+
+def values(model):
+    """A copy of everything that the module holds."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("cls", [LPSGD, LPSVRG])
+@pytest.mark.parametrize("delta", [None, 0.02])
+def test_parameters_are_on_a_fixed_grid(cls, delta):
+    model, closure, batches = network(torch.float64)
+    ranges = [2 * float(p.detach().abs().max()) or 1.0 for p in model.parameters()]
+    optimizer = make(cls, model, bits=6, delta=delta)
+    train(optimizer, closure, batches)
+    for p, largest in zip(model.parameters(), ranges, strict=True):
+        scale = delta or largest / 31
+        assert optimizer.state[p]["scale"] == pytest.approx(scale)
+        units = p.detach() / optimizer.state[p]["scale"]
+        assert (units - units.round()).abs().max() < 1e-12
+        assert units.abs().max() < 31 + 1e-12
+        assert len(units.round().unique()) > 1
+
+
+def test_halp_moves_on_a_grid_that_the_full_gradient_sets():
+    model, closure, batches = network()
+    optimizer = make(HALP, model, bits=5, mu=0.7, weight_decay=0.3)
+    train(optimizer, closure, batches[:3])
+    for p in model.parameters():
+        state = optimizer.state[p]
+        gradient = (state["full_gradient"] + 0.3 * state["center"]).double()
+        assert state["scale"] == pytest.approx(float(gradient.norm()) / (0.7 * 15), rel=1e-5)
+        assert torch.equal(state["units"], state["units"].round())
+        assert 0 < state["units"].abs().max() <= 15
+        assert torch.equal(p, state["center"] + state["scale"] * state["units"])
+    units = torch.cat([optimizer.state[p]["units"].flatten() for p in model.parameters()])
+    assert optimizer.saturated == torch.count_nonzero(units.abs() == 15)
+
+
+@pytest.mark.parametrize("cls", VARIANCE_REDUCED)
+def test_the_direction_is_the_variance_reduced_gradient(cls):
+    """Against gradients that torch computes without any ``backward()`` or ``.grad``."""
+    model, closure, batches = network(torch.float64)
+    model.eval()
+    names = [name for name, _ in model.named_parameters()]
+
+    def gradient(parameters, batch):
+        def loss(parameters):
+            named = dict(zip(names, parameters, strict=True))
+            output = torch.func.functional_call(model, named, (batch[0],))
+            return nn.functional.cross_entropy(output, batch[1])
+
+        return torch.func.grad(loss)([p.detach().clone() for p in parameters])
+
+    optimizer = make(cls, model)
+    train(optimizer, closure, batches[:3])  # the centre is the start, the data these batches
+    center = [optimizer.state[p]["center"] for p in model.parameters()]
+    here = gradient(list(model.parameters()), batches[3])
+    there = gradient(center, batches[3])
+    full = zip(*(gradient(center, batch) for batch in batches[:3]), strict=True)
+    optimizer.step(functools.partial(closure, batches[3]))
+    for p, a, b, c in zip(model.parameters(), here, there, full, strict=True):
+        assert (a - b).abs().max() > 1e-6
+        expected = a - b + torch.stack(c).mean(0)
+        torch.testing.assert_close(p.grad, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", VARIANCE_REDUCED)
+def test_both_evaluations_of_a_step_see_the_same_dropout(cls):
+    """In the first step of an epoch both are at the centre, and cancel to the last bit."""
+    model, closure, batches = network()
+    optimizer = make(cls, model)
+    optimizer.full_gradient(closure, batches)
+    optimizer.step(functools.partial(closure, batches[0]))
+    for p in model.parameters():
+        assert torch.equal(p.grad, optimizer.state[p]["full_gradient"])
+    # Masks of other steps are others.
+    assert closure(batches[0]) != closure(batches[0])
+
+
+@pytest.mark.parametrize("cls", VARIANCE_REDUCED)
+def test_batch_statistics_are_those_of_ordinary_training(cls):
+    model, closure, batches = network()
+    optimizer = make(cls, model)
+    shadow = copy.deepcopy(model)
+    for batch in batches:
+        if optimizer.needs_full_gradient:
+            before = values(model)
+            optimizer.full_gradient(closure, batches)
+            if cls is not LPSVRG or batch is not batches[0]:  # it rounds to its grid
+                assert_equal(before, values(model))
+        # One forward pass at the parameters before the step.
+        with torch.no_grad():
+            for there, here in zip(shadow.parameters(), model.parameters(), strict=True):
+                there.copy_(here)
+            shadow(batch[0])
+        optimizer.step(functools.partial(closure, batch))
+        assert_equal(dict(shadow.named_buffers()), dict(model.named_buffers()))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_svrg_on_one_batch_is_sgd(momentum):
+    """With momentum and weight decay as torch.optim.SGD has them."""
+    model, closure, batches = network(torch.float64)
+    model[3].p = 0.0
+    other = copy.deepcopy(model)
+    arguments = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.02}
+    optimizer = SVRG(model.parameters(), epoch_length=3, **arguments)
+    expected = torch.optim.SGD(other.parameters(), **arguments)
+    for _ in range(8):
+        if optimizer.needs_full_gradient:
+            optimizer.full_gradient(closure, batches[:1])
+        optimizer.step(functools.partial(closure, batches[0]))
+        expected.zero_grad()
+        nn.functional.cross_entropy(other(batches[0][0]), batches[0][1]).backward()
+        expected.step()
+        for p, q in zip(model.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", ROUNDED)
+def test_momentum_and_weight_decay_are_rounded_away_at_few_bits_only(cls):
+    """At 24 bits the low-precision optimizers follow those in full precision."""
+    arguments = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.02}
+    results = []
+    for special in ({"bits": 24}, None):
+        model, closure, batches = network(torch.float64)
+        model[3].p = 0.0
+        if special:
+            optimizer = make(cls, model, **arguments, **special)
+        elif cls is LPSGD:
+            optimizer = torch.optim.SGD(model.parameters(), **arguments)
+        else:
+            optimizer = make(SVRG, model, **arguments)
+        for batch in batches:
+            optimizer.zero_grad()
+            if getattr(optimizer, "needs_full_gradient", False):
+                optimizer.full_gradient(closure, batches)
+            optimizer.step(functools.partial(closure, batch))
+        results.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert (results[0] - results[1]).abs().max() < 1e-4
+
+
+def test_the_full_gradient_is_that_of_all_samples():
+    model, closure, _ = network(torch.float64)
+    model.eval()
+    X, y = torch.randn(50, 5, dtype=torch.float64), torch.arange(50) % 3
+    sets = torch.utils.data.TensorDataset(X, y)
+    loader = torch.utils.data.DataLoader(sets, batch_size=16)  # 16, 16, 16, 2
+    expected = nn.functional.cross_entropy(model(X), y)
+    gradients = torch.autograd.grad(expected, list(model.parameters()))
+    optimizer = make(SVRG, model)
+
+    def named(batch):
+        return closure((batch["data"][0], batch["data"][1]))
+
+    def columns(batch):
+        return closure((batch[0].T, batch[1]))
+
+    ways = [
+        (closure, loader, None),
+        (named, [{"data": batch} for batch in loader], None),
+        (columns, [(inputs.T, targets) for inputs, targets in loader], lambda batch: len(batch[1])),
+    ]
+    for way in ways:
+        assert optimizer.full_gradient(*way) == pytest.approx(expected.item())
+        for p, g in zip(model.parameters(), gradients, strict=True):
+            computed = optimizer.state[p]["full_gradient"]
+            torch.testing.assert_close(computed, g, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_frozen_and_unused_parameters_stay(cls):
+    model, closure, batches = network()
+    model.append(nn.Linear(3, 3).requires_grad_(False))
+    start = torch.tensor([0.3, -0.7])
+    unused = nn.Parameter(start.clone())
+    groups = [{"params": model.parameters()}, {"params": [unused]}]
+    arguments = {} if cls is LPSGD else {"epoch_length": 4}
+    optimizer = cls(groups, lr=0.1, weight_decay=0.5, momentum=0.9, **arguments)
+    frozen = model[5].weight.clone()
+    train(optimizer, closure, batches)
+    assert torch.equal(model[5].weight, frozen)
+    on_grid = cls in (LPSGD, LPSVRG)  # a grid of 127 steps to twice its largest entry
+    assert (unused - start).abs().max() <= (0.701 / 127 if on_grid else 0)
+
+    # Now the other way round: frozen in the middle of an epoch, and unfrozen.
+    model[4].requires_grad_(False)
+    frozen = model[4].weight.clone()
+    optimizer.step(functools.partial(closure, batches[0]))
+    assert torch.equal(model[4].weight, frozen)
+    model[5].requires_grad_(True)
+    before = values(model)
+    if cls is not LPSGD:
+        with pytest.raises(RuntimeError, match="after unfreezing"):
+            optimizer.step(functools.partial(closure, batches[0]))
+        assert_equal(before | dict(model.named_buffers()), values(model))
+        optimizer.full_gradient(closure, batches)
+    optimizer.step(functools.partial(closure, batches[0]))
+    assert (model[5].weight != before["5.weight"]).any()
+
+
+def test_a_parameter_that_some_batches_do_not_use_still_moves():
+    """As in a mixture of experts: a missing gradient is zero, and the full gradient is not."""
+    weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = SVRG(weights, lr=0.5, epoch_length=5)
+
+    def closure(batch):
+        loss = (weights[int(batch)] ** 2).sum() / 2
+        loss.backward()
+        return loss
+
+    batches = torch.tensor([[0.0], [1.0]])
+    optimizer.full_gradient(closure, batches)
+    optimizer.step(functools.partial(closure, batches[0]))
+    for weight in weights:
+        assert weight.tolist() == [0.75, 0.75]
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_schedulers_set_the_step_size(cls):
+    """A schedule that ends at zero stops everything but the random numbers."""
+    model, closure, batches = network()
+    optimizer = make(cls, model, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=6)
+    start = values(model)
+    train(optimizer, closure, batches, schedule)
+    middle = {name: p.clone() for name, p in model.named_parameters()}
+    assert any((middle[name] != start[name]).any() for name in middle)
+    assert optimizer.param_groups[0]["lr"] == 0
+    train(optimizer, closure, batches, schedule)
+    if cls is HALP:
+        # A new centre is the sum of the old one and the units: rounded, but where it was.
+        torch.testing.assert_close(dict(model.named_parameters()), middle, rtol=0, atol=1e-6)
+    else:
+        assert_equal(dict(model.named_parameters()), middle)
+
+
+def test_parameter_groups_have_settings_of_their_own():
+    model, closure, batches = network()
+    groups = [
+        {"params": model[0].parameters(), "bits": 3, "lr": 0.3},
+        {"params": model[1].parameters(), "lr": 0.0},
+        {"params": model[4].parameters(), "bits": 24, "rounding": "nearest"},
+    ]
+    optimizer = HALP(groups, lr=0.1, epoch_length=6, mu=0.5)
+    before = values(model)
+    train(optimizer, closure, batches)
+    units = [optimizer.state[p]["units"].abs().max() for p in model.parameters()]
+    assert 1 <= units[0] <= 3
+    assert units[2] == units[3] == 0
+    assert units[4] > 1000
+    assert torch.equal(before["1.weight"], model[1].weight)
+
+    extra = nn.Parameter(torch.zeros(3))
+    optimizer.full_gradient(closure, batches)
+    optimizer.add_param_group({"params": [extra], "mu": 2.0})
+    assert optimizer.needs_full_gradient
+    with pytest.raises(ValueError, match="mu must be"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(3))], "mu": 0.0})
+    assert [group["mu"] for group in optimizer.param_groups] == [0.5, 0.5, 0.5, 2.0]
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@given(stop=st.integers(0, 12), momentum=st.sampled_from([0.0, 0.9]))
+def test_a_run_resumes_bit_for_bit(cls, stop, momentum):
+    def start():
+        model, closure, batches = network()
+        optimizer = make(cls, model, momentum=momentum)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        return model, closure, batches * 2, optimizer, schedule
+
+    def run(closure, todo, everything, optimizer, schedule):
+        for batch in todo:
+            if optimizer.needs_full_gradient:
+                optimizer.full_gradient(closure, everything)
+            optimizer.step(functools.partial(closure, batch))
+            schedule.step()
+
+    model, closure, batches, optimizer, schedule = start()
+    run(closure, batches[:stop], batches, optimizer, schedule)
+    file = io.BytesIO()
+    parts = (model, optimizer, schedule)
+    torch.save([[part.state_dict() for part in parts], torch.get_rng_state()], file)
+    run(closure, batches[stop:], batches, optimizer, schedule)
+
+    other, closure, batches, *rest = start()
+    file.seek(0)
+    states, random_state = torch.load(file)
+    for part, state in zip((other, *rest), states, strict=True):
+        part.load_state_dict(state)
+    torch.set_rng_state(random_state)
+    run(closure, batches[stop:], batches, *rest)
+    assert_equal(values(model), values(other))
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_copies_are_independent(cls):
+    model, closure, batches = network()
+    model[3].p = 0.0
+    optimizer = make(cls, model)
+    train(optimizer, closure, batches[:2])
+    model_2, optimizer_2 = copy.deepcopy((model, optimizer))
+
+    def closure_2(batch):
+        loss = nn.functional.cross_entropy(model_2(batch[0]), batch[1])
+        loss.backward()
+        return loss
+
+    between = values(model_2)
+    train(optimizer, closure, batches)
+    assert_equal(between, values(model_2))
+    train(optimizer_2, closure_2, batches)
+    assert_equal(values(model), values(model_2))
+
+
+@pytest.mark.parametrize("cls", ROUNDED)
+def test_random_numbers_come_from_the_generator(cls):
+    results = []
+    for seed in (1, 1, 2):
+        model, closure, batches = network()
+        optimizer = make(cls, model, generator=torch.Generator().manual_seed(seed))
+        train(optimizer, closure, batches)
+        results.append(values(model))
+    assert_equal(results[0], results[1])
+    assert (results[0]["0.weight"] != results[2]["0.weight"]).any()
+
+
+# ---- Wrong use -----------------------------------------------------------------------------------
+
+
+class Loader(list):
+    """Promises one batch more than there are."""
+
+    def __len__(self):
+        return super().__len__() + 1
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("cls", EVERY)
+def test_errors_leave_everything_as_it_was(cls, started):
+    """The parameters to the last bit; and the run goes on as if nothing had happened."""
+
+    def no_backward(batch):
+        return model(batch[0]).sum()
+
+    def broken(batch):
+        raise LookupError("in the closure")
+
+    def infinite(batch):
+        with torch.no_grad():
+            model[4].bias.grad = torch.full_like(model[4].bias, float("inf"))
+        return torch.tensor(0.0)
+
+    def nan(batch):
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1]) * float("nan")
+        loss.backward()
+        return loss
+
+    def nan_at_last(batch):
+        calls.append(batch)
+        return (nan if len(calls) == 2 else closure)(batch)
+
+    def without_tensors(batch):
+        return closure(batches[0])
+
+    results, calls = [], []
+    for interrupted in (False, True):
+        model, closure, batches = network()
+        model[3].p = 0.0
+        optimizer = make(cls, model)
+        if started:
+            train(optimizer, closure, batches[:3])
+        if interrupted:
+            before = values(model)
+            errors = [
+                (TypeError, "needs a closure", None),
+                (RuntimeError, "left no gradient", no_backward),
+                (LookupError, "in the closure", broken),
+                (FloatingPointError, "1 of", infinite),
+                (FloatingPointError, "6 of 6", nan),
+            ]
+            if cls is not LPSGD and not started:
+                errors = [errors[0], (RuntimeError, "call full_gradient", closure)]
+            elif cls is not LPSGD:
+                errors.append((FloatingPointError, "6 of 6", nan_at_last))
+            for error, message, wrong in errors:
+                with pytest.raises(error, match=message):
+                    optimizer.step(wrong and functools.partial(wrong, batches[0]))
+                assert_equal(before | dict(model.named_buffers()), values(model))
+            model.load_state_dict(before)  # batch statistics: the closure has changed them
+            if cls is not LPSGD:
+                for error, message, wrong, loader in [
+                    (ValueError, "yielded 0 batches", closure, []),
+                    (ValueError, "yielded 6 batches, its length is 7", closure, Loader(batches)),
+                    (RuntimeError, "left no gradient", no_backward, batches),
+                    (LookupError, "in the closure", broken, batches),
+                    (FloatingPointError, "6 of 6", nan, batches),
+                    (TypeError, "pass batch_size", without_tensors, ["text"]),
+                ]:
+                    with pytest.raises(error, match=message):
+                        optimizer.full_gradient(wrong, loader)
+                    assert_equal(before, values(model))
+        train(optimizer, closure, batches)
+        results.append(values(model))
+    assert_equal(*results)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_sparse_gradients_are_refused(cls):
+    model = nn.Embedding(5, 2, sparse=True)
+    before = values(model)
+    optimizer = make(cls, model)
+
+    def closure(batch):
+        loss = model(batch).sum()
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="sparse"):
+        train(optimizer, closure, [torch.tensor([1, 2])])
+    assert_equal(before, values(model))
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float16, torch.bfloat16])
+def test_dtypes_without_the_precision_are_refused(cls, dtype):
+    model = nn.Linear(2, 2, dtype=dtype)
+    with pytest.raises(TypeError, match="float32 or float64"):
+        make(cls, model)
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "setting"),
+    [
+        *((EVERY, ValueError, {"lr": lr}) for lr in (-0.1, float("nan"), float("inf"))),
+        (EVERY, ValueError, {"momentum": -0.1}),
+        (EVERY, ValueError, {"weight_decay": -0.1}),
+        *((ROUNDED, ValueError, {"bits": bits}) for bits in (-8, 1, 25)),
+        *((ROUNDED, TypeError, {"bits": bits}) for bits in (8.0, True, "8")),
+        (ROUNDED, ValueError, {"rounding": "up"}),
+        *(((LPSGD, LPSVRG), ValueError, {"delta": delta}) for delta in (0.0, -1.0, float("nan"))),
+        *(((HALP,), ValueError, {"mu": mu}) for mu in (0.0, -1.0, float("inf"))),
+        *((VARIANCE_REDUCED, ValueError, {"epoch_length": length}) for length in (0, -3)),
+        *((VARIANCE_REDUCED, TypeError, {"epoch_length": length}) for length in (1.5, True)),
+    ],
+)
+def test_settings_out_of_range_are_refused(classes, error, setting):
+    model = nn.Linear(2, 2)
+    before = values(model)
+    for cls in classes:
+        with pytest.raises(error, match=next(iter(setting))):
+            make(cls, model, **setting)
+    assert_equal(before, values(model))

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from halpbench.deep.rounding import ROUNDINGS, round_, saturated
+from halpbench.deep.rounding import ROUNDINGS, random_fractions, round_, saturated
 from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
 
 __all__ = ["HALP", "LPSGD", "LPSVRG", "SVRG"]
@@ -95,7 +95,7 @@ class _StochasticGradient(torch.optim.Optimizer):
         with torch.no_grad(), self._unchanged_if_it_fails():
             loss = self._backward(closure)
             moving = [
-                (group, [p for p in group["params"] if p.grad is not None])
+                (group, [p for p in _trained(group) if p.grad is not None])
                 for group in self.param_groups
             ]
             _check_finite([p.grad for _, params in moving for p in params if p.grad is not None])
@@ -122,15 +122,15 @@ class _StochasticGradient(torch.optim.Optimizer):
         """Prepare the parameters for their first use, and undo that if what follows fails."""
         return nullcontext()
 
-    def _trained(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+    def _all_trained(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in _trained(group)]
 
     def _backward(self, closure: Callable[[], Any]) -> Any:
         """Leave the gradient of the closure's loss in ``.grad`` of the parameters; return the loss.
 
         That of parameters which the loss does not depend on is None.
         """
-        params = self._trained()
+        params = self._all_trained()
         for p in params:
             p.grad = None
         with torch.enable_grad():
@@ -231,7 +231,7 @@ class _VarianceReduced(_StochasticGradient):
         After an error the parameters and the epoch are what they were.
         """
         count = batch_size or _leading_length
-        params = self._trained()
+        params = self._all_trained()
         sums: dict[Tensor, Tensor] = {}
         batches = samples = 0
         loss_sum = 0.0
@@ -265,12 +265,17 @@ class _VarianceReduced(_StochasticGradient):
         super().load_state_dict(state_dict)
         self._steps_left = steps_left
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what makes a copy of the optimizer."""
+        names = ("epoch_length", "_buffers", "_steps_left")
+        return super().__getstate__() | {name: getattr(self, name) for name in names}
+
     def _begin_epoch(self) -> None:
         self._steps_left = self.epoch_length
 
     def _centered(self, group: Group) -> list[Tensor]:
         """Return the parameters that the full gradient is known of."""
-        return [p for p in group["params"] if "full_gradient" in self.state[p]]
+        return [p for p in _trained(group) if "full_gradient" in self.state[p]]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Take one step; see the base class for the closure, the result and the errors."""
@@ -294,7 +299,7 @@ class _VarianceReduced(_StochasticGradient):
             torch._foreach_copy_(params, current)
         loss = super()._backward(closure)
         here = [_gradient(p) for p in params]
-        if sum(p.grad is not None for p in self._trained()) > len(params):
+        if sum(p.grad is not None for p in self._all_trained()) > len(params):
             raise RuntimeError(
                 "a parameter has a gradient that had none in the full pass: "
                 "call full_gradient() after unfreezing parameters"
@@ -336,6 +341,10 @@ class _Rounded(_StochasticGradient):
         super().load_state_dict(state_dict)
         self.generator.set_state(generator)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what makes a copy of the optimizer."""
+        return super().__getstate__() | {"generator": self.generator}
+
     def _check(self, group: Group) -> None:
         super()._check(group)
         check_bits(group["bits"])
@@ -356,8 +365,7 @@ class _Rounded(_StochasticGradient):
 
     def _uniforms(self, count: int) -> Tensor:
         """Return random numbers in [0, 1), those of all elements of a group in its order."""
-        generator = self.generator
-        return torch.rand(count, generator=generator, device=generator.device)
+        return random_fractions(count, self.generator)
 
     def _move(self, group: Group, params: list[Tensor], direction: Tensors) -> None:
         units = self._units(params)
@@ -369,10 +377,10 @@ class _Rounded(_StochasticGradient):
         stochastic = group["rounding"] == "stochastic"
         uniforms = self._uniforms(sum(p.numel() for p in params)) if stochastic else None
         round_(units, group["bits"], uniforms)
-        values = torch._foreach_mul(units, scales)
+        torch._foreach_copy_(params, units)
+        torch._foreach_mul_(params, scales)
         if (origins := self._origins(params)) is not None:
-            torch._foreach_add_(values, origins)
-        torch._foreach_copy_(params, values)
+            torch._foreach_add_(params, origins)
 
 
 class _FixedGrid(_Rounded):
@@ -386,23 +394,19 @@ class _FixedGrid(_Rounded):
     @contextmanager
     def _unchanged_if_it_fails(self) -> Iterator[None]:
         """Round parameters that are not on a grid yet, to nearest: the same for every seed."""
-        new = [p for p in self._trained() if "scale" not in self.state[p]]
-        before = [p.clone() for p in new]
+        before = {}
         for group in self.param_groups:
-            params = [
-                p for p in group["params"] if p.requires_grad and "scale" not in self.state[p]
-            ]
-            for p in params:
-                self.state[p]["scale"] = _fixed_scale(p, group["delta"], group["bits"])
-            if params:
-                units = self._units(params)
-                round_(units, group["bits"], None)
-                scales = self._states(params, "scale")
-                torch._foreach_copy_(params, torch._foreach_mul(units, scales))
+            for p in _trained(group):
+                if "scale" not in self.state[p]:
+                    before[p] = p.clone()
+                    scale = self.state[p]["scale"] = _fixed_scale(p, group["delta"], group["bits"])
+                    p.div_(scale)
+                    round_([p], group["bits"], None)
+                    p.mul_(scale)
         try:
             yield
         except BaseException:
-            for p, value in zip(new, before, strict=True):
+            for p, value in before.items():
                 p.copy_(value)
                 del self.state[p]["scale"]
             raise
@@ -649,6 +653,10 @@ class HALP(_Rounded, _VarianceReduced):
         return self._states(params, "center")
 
 
+def _trained(group: Group) -> list[Tensor]:
+    return [p for p in group["params"] if p.requires_grad]
+
+
 def _gradient(p: Tensor) -> Tensor:
     """Return the gradient of a parameter; zero if a loss did not depend on it."""
     if p.grad is None:
@@ -657,10 +665,11 @@ def _gradient(p: Tensor) -> Tensor:
 
 
 def _check_finite(gradients: Tensors) -> None:
-    norms = torch.stack([n.double().cpu() for n in torch._foreach_norm(gradients)])
-    if not norms.isfinite().all():
-        bad = int((~norms.isfinite()).sum())
-        raise FloatingPointError(f"the gradients of {bad} parameter tensors are not finite")
+    norms = torch._foreach_norm(gradients)
+    finite = torch.stack([norm.isfinite().to(norms[0].device) for norm in norms])
+    if not finite.all():
+        bad = finite.numel() - int(finite.sum())
+        raise FloatingPointError(f"{bad} of {finite.numel()} gradients are infinite or NaN")
 
 
 def _check_length(data_loader: Iterable[Any], batches: int) -> None:
@@ -675,7 +684,8 @@ def _check_length(data_loader: Iterable[Any], batches: int) -> None:
 def _fixed_scale(p: Tensor, delta: float | None, bits: int) -> float:
     if delta is not None:
         return float(delta)
-    return (2 * float(p.abs().max()) or 1.0) / largest_integer(bits)
+    largest = float(p.abs().max()) if p.numel() else 0.0
+    return (2 * largest or 1.0) / largest_integer(bits)
 
 
 def _leading_length(batch: Any) -> int:

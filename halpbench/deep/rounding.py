@@ -7,9 +7,21 @@ from torch import Tensor
 
 from halpbench.fixedpoint import largest_integer
 
-__all__ = ["ROUNDINGS", "round_", "saturated"]
+__all__ = ["ROUNDINGS", "random_fractions", "round_", "saturated"]
 
 ROUNDINGS = ("stochastic", "nearest")
+
+
+def random_fractions(count: int, generator: torch.Generator) -> Tensor:
+    """Return float32 numbers in (0, 1): the middles of 2**16 intervals, so that the mean is 1/2.
+
+    A random word of 64 bits serves four of them, which takes a third of the time of `torch.rand`.
+    """
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)
+    # int16, from -2**15 to 2**15 - 1
+    lanes = words.view(torch.int16)[:count].to(torch.float32)
+    return lanes.add_(2**15 + 0.5).mul_(2**-16)
 
 
 def round_(units: list[Tensor], bits: int, uniforms: Tensor | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from halpbench.bench.records import Store
 from halpbench.report import figures, tables
 from halpbench.solvers.objective import LinearObjective
 
-TINY = peers.Problem("tall", 300, 4, 2, l2=1e-2)
+TINY = peers.Problem("tall", 300, 4, 2, budget_seconds=60, l2=1e-2)
 QUICK, SLOW, GONE = "halpbench", "scikit-learn lbfgs", "no such library"
 
 
@@ -162,7 +163,8 @@ def fake(monkeypatch):
 
 
 def race(folder, budget=60, **options):
-    todo = peers.cases([TINY], [QUICK, SLOW, GONE], budget)
+    problem = replace(TINY, budget_seconds=budget)
+    todo = peers.cases([problem], [QUICK, SLOW, GONE])
     events = []
     records = peers.run(todo, Store(folder, "m"), "fp", on_event=events.append, **options)
     return records, [event.what for event in events if event.what not in ("start", "round")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,12 +43,23 @@ OPTIMUM_TOL = 1e-8
 
 @dataclass(frozen=True)
 class Problem:
-    """Logistic regression on a data set: softmax for more than two classes; no intercept."""
+    """Logistic regression on a data set: softmax for more than two classes; no intercept.
+
+    Attributes
+    ----------
+    name : str
+    n_samples, n_features, n_classes : int
+    budget_seconds : float
+        A contender whose fits have taken longer, all tolerances together but repetitions not
+        counted, is not fitted again; a single fit that takes longer is stopped.
+    l2 : float
+    """
 
     name: str
     n_samples: int
     n_features: int
     n_classes: int
+    budget_seconds: float
     l2: float = 1e-4
 
 
@@ -60,16 +71,17 @@ def problems(suite: str = "full") -> dict[str, Problem]:
     ValueError
         If the suite is unknown.
     """
-    digits = Problem("digits", 1_797, 64, 10)
-    tall = Problem("tall", 1_000_000, 100, 2)
     chosen = {
-        "smoke": (digits, replace(tall, n_samples=10_000)),
+        "smoke": (
+            Problem("digits", 1_797, 64, 10, budget_seconds=1),
+            Problem("tall", 10_000, 100, 2, budget_seconds=1),
+        ),
         "full": (
-            digits,
-            Problem("mnist-5k", 5_000, 784, 10),
-            Problem("fashion-mnist", 60_000, 784, 10),
-            tall,
-            Problem("wide", 10_000, 10_000, 2),
+            Problem("digits", 1_797, 64, 10, budget_seconds=10),
+            Problem("mnist-5k", 5_000, 784, 10, budget_seconds=20),
+            Problem("fashion-mnist", 60_000, 784, 10, budget_seconds=60),
+            Problem("tall", 1_000_000, 100, 2, budget_seconds=30),
+            Problem("wide", 10_000, 10_000, 2, budget_seconds=30),
         ),
     }
     if suite not in chosen:
@@ -120,9 +132,6 @@ class Fits:
         As each contender understands it.
     contenders : tuple of pairs
         Name and library of each, the absent ones included.
-    budget_seconds : float
-        A contender whose fits have taken longer, all tolerances together but repetitions not
-        counted, is not fitted again; a single fit that takes longer is stopped.
     grad_norms, suboptimalities : tuple of float
         A contender that has reached the last of both is not fitted again.
     suite : str
@@ -131,7 +140,6 @@ class Fits:
     problem: Problem
     tol: float
     contenders: tuple[tuple[str, str], ...]
-    budget_seconds: float
     grad_norms: tuple[float, ...] = GRAD_NORMS
     suboptimalities: tuple[float, ...] = SUBOPTIMALITIES
     suite: str = "full"
@@ -149,7 +157,6 @@ Case = Optimum | Fits
 def cases(
     chosen: Iterable[Problem],
     contenders: Sequence[str],
-    budget_seconds: float,
     suite: str = "full",
 ) -> list[Case]:
     """List what is measured, problem by problem, looser tolerances first."""
@@ -157,7 +164,7 @@ def cases(
     found: list[Case] = []
     for problem in chosen:
         found.append(Optimum(problem, suite))
-        found += [Fits(problem, tol, libraries, budget_seconds, suite=suite) for tol in TOLERANCES]
+        found += [Fits(problem, tol, libraries, suite=suite) for tol in TOLERANCES]
     return found
 
 
@@ -257,14 +264,13 @@ class Race:
         self, case: Fits, earlier: Sequence[Record], on_round: OnRound
     ) -> tuple[tuple[Series, ...], dict[str, Any]]:
         """Fit the contenders in turns, the quick ones several times."""
-        reasons = {
-            name: CONTENDERS[name].absence(case.problem.n_classes) for name, _ in case.contenders
-        }
+        problem = case.problem
+        reasons = {name: CONTENDERS[name].absence(problem.n_classes) for name, _ in case.contenders}
         absent = {name: reason for name, reason in reasons.items() if reason}
         racing = [name for name in reasons if name not in absent and not _is_out(name, earlier)]
         if not racing:
             return (), {"absent": absent}
-        self._enter(case.problem)
+        self._enter(problem)
         failed = self._start(racing)
         best_loss = next(r.facts["loss"] for r in earlier if r.kind == Optimum.kind)
         samples: dict[str, list[tuple[int, int]]] = {name: [] for name in racing}
@@ -281,7 +287,9 @@ class Race:
                 if "failed" in facts[name] or (first and first[0][0] > LONG_SECONDS * 1e9):
                     continue
                 try:
-                    found = self._workers[name].fit(case.problem.l2, case.tol, case.budget_seconds)
+                    found = self._workers[name].fit(
+                        case.problem.l2, case.tol, case.problem.budget_seconds
+                    )
                 except FitError as error:
                     self._workers.pop(name).end()
                     facts[name]["failed"] = str(error)
@@ -385,6 +393,6 @@ def _is_out(contender: str, earlier: Sequence[Record]) -> bool:
                 for name, levels in LEVELS.items()
             ):
                 return True
-            if spent > record.case["budget_seconds"]:
+            if spent > record.case["problem"]["budget_seconds"]:
                 return True
     return False

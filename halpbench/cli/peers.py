@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from halpbench.bench import cases, machine
@@ -17,9 +18,6 @@ from halpbench.cli.common import (
     warn,
 )
 from halpbench.report import tables
-
-# Seconds of a contender on a problem.
-BUDGET = {"full": 60, "smoke": 2}
 
 
 def add_commands(add: Add) -> None:
@@ -49,7 +47,7 @@ def add_commands(add: Add) -> None:
         "--budget",
         type=positive,
         metavar="SECONDS",
-        help="of a contender on a problem; a fit that is longer is stopped (default: 60; smoke: 2)",
+        help="of a contender on a problem; a longer fit is stopped (default: the problem's)",
     )
     command.add_argument(
         "--results",
@@ -64,14 +62,12 @@ def _peers(options: argparse.Namespace) -> None:
     from halpbench.bench import contenders, peers
     from halpbench.report import figures
 
-    problems = peers.problems(options.suite)
-    chosen = _chosen("problem", options.problems, problems)
-    todo = peers.cases(
-        [problems[name] for name in chosen],
-        _chosen("contender", options.only, contenders.CONTENDERS),
-        options.budget or BUDGET[options.suite],
-        options.suite,
-    )
+    known = peers.problems(options.suite)
+    problems = [known[name] for name in _chosen("problem", options.problems, known)]
+    if options.budget is not None:
+        problems = [replace(problem, budget_seconds=options.budget) for problem in problems]
+    chosen = _chosen("contender", options.only, contenders.CONTENDERS)
+    todo = peers.cases(problems, chosen, options.suite)
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
     fingerprint = peers.fingerprint(machine.fingerprint(this_machine))

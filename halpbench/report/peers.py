@@ -131,7 +131,7 @@ def _tables(
     libraries = dict.fromkeys(library for _, library in case["contenders"] if library)
     notes = [
         f"The quickest fit that got there, of tolerances {tolerances[-1]:.0e} to "
-        f"{tolerances[0]:.0e}; -: none within {case['budget_seconds']:g} s.",
+        f"{tolerances[0]:.0e}; -: none within {problem['budget_seconds']:g} s.",
         "cpu: processor time over time on the clock. fits: at each tolerance; their median counts.",
         "memory: peak of the fits above the data.",
         *(f"{row['contender']}, tolerance {row['tol']:.0e}: {row['failed']}." for row in failed),

@@ -135,9 +135,8 @@ RECORDS: dict[str, dict[str, Shape]] = {
     "fits": {
         "case": {
             "suite": text,
-            "problem": _FITTED,
+            "problem": {**_FITTED, "budget_seconds": norm},
             "tol": norm,
-            "budget_seconds": norm,
             "contenders": [library],
             "grad_norms": [norm],
             "suboptimalities": [norm],

@@ -15,6 +15,8 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from browser import CHROMIUM, Browser
+from test_report_roofline import CEILINGS
+from test_report_roofline import kernel as worked
 from test_report_tables import call, epochs, kernel
 
 from halpbench.bench import experiments, machine
@@ -28,6 +30,7 @@ TITLES = (
     "In short",
     "Speedups",
     "Kernels",
+    "Roofline",
     "Convergence",
     "The paper's figures",
     "Machines",
@@ -46,10 +49,17 @@ def root(tmp_path_factory):
     this = machine.record()
     for name, model in (("fast-cpu", "Fast CPU"), ("slow-cpu", NASTY)):
         store = Store(root, name)
-        store.add_machine("f", {**this, "cpu": {**this["cpu"], "model": model}})
+        cpu = {**this["cpu"], "model": model}
+        store.add_machine("f", {**this, "cpu": cpu, "ceilings": CEILINGS})
         for n, backend in itertools.product(SIZES, ("avx2", "scalar")):
             store.add(kernel("dot", n, {"f32": n, "f64": 2 * n, "i8": 9 + n // 4}, backend))
-        for record in (call(16, 50, 100), kernel("read", 10_000, {"i8": 1_000}), named, left_out):
+        for record in (
+            call(16, 50, 100),
+            kernel("read", 10_000, {"i8": 1_000}),
+            worked("axpy", 400, {"f32": 160, "i8": 80}),
+            named,
+            left_out,
+        ):
             store.add(record)
     with open(store.raw / "kernel.jsonl", "a") as file:
         file.write(NASTY + "\n")
@@ -60,7 +70,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(root):
-    with pytest.warns(UserWarning, match=r"line 10 skipped: not JSON"):
+    with pytest.warns(UserWarning, match=r"line 11 skipped: not JSON"):
         results = [page.read(store) for store in stores(root)]
     return page.write(root, results)
 
@@ -156,7 +166,7 @@ def test_machines_compare_by_ratios(text):
 
 
 def test_provenance(elements):
-    assert "f12" + "2024" + "2024-01-01T00:00:00" in re.sub(r"\s", "", elements.text)
+    assert "f13" + "2024" + "2024-01-01T00:00:00" in re.sub(r"\s", "", elements.text)
     assert "raw records of 2024 to 20" in elements.text
     assert "Skipped: 1 of kind epochs" in elements.text
     assert "No record is damaged." in elements.text
@@ -239,8 +249,8 @@ def test_every_figure_is_visible(wide):
         "  const inner = svg.getBBox();"
         "  return [box.width, box.height, inner.width, inner.height]; })"
     )
-    # Three of each machine, and one of the paper's.
-    assert len(boxes) == 7
+    # Four of each machine, and one of the paper's.
+    assert len(boxes) == 9
     assert all(min(width, height) > 100 for *_, width, height in boxes)
     assert all(min(width, height) > 100 for width, height, *_ in boxes)
 

@@ -12,7 +12,7 @@ from halpbench.report.paper import COLORS, STYLE, Picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Colours that the page's style sheet sets, for light and for dark.
+# Colours that the page's style sheet sets, for light and for dark; dark greys are its "soft".
 _THEME = {
     **{color.lower(): f"var(--{algorithm})" for algorithm, color in COLORS.items()},
     "#000000": "currentColor",
@@ -86,5 +86,6 @@ def _tag(tag: str) -> str:
     """Write a tag in the page's colours and font, to a tenth of a point."""
     tag = re.sub(r"; font-family: [^;\"]*|font-family: [^;\"]*; ?", "", tag)
     tag = re.sub(r"#[0-9a-f]{6}\b", lambda color: _THEME.get(color[0], color[0]), tag)
+    tag = re.sub(r"#([0-8].)\1\1\b", "var(--soft)", tag)
     tag = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.1f}", tag)
     return tag.replace("xlink:href", "href")

@@ -12,7 +12,12 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 def caches(*sizes):
-    return [{"level": i, "size_bytes": size} for i, size in enumerate(sizes, start=1)]
+    """Caches of one core, but the last, which four share."""
+    shared = ["0"] * (len(sizes) - 1) + ["0-3"]
+    return [
+        {"level": i, "size_bytes": size, "shared_by": cpus}
+        for i, (size, cpus) in enumerate(zip(sizes, shared, strict=True), start=1)
+    ]
 
 
 def test_half_of_each_cache_and_memory_beyond():
@@ -25,6 +30,23 @@ def test_half_of_each_cache_and_memory_beyond():
     ]
     assert [each.sets for each in found[:3]] == [1, 1, 1]
     assert found[-1].sets * found[-1].set_bytes == 128 * MIB
+
+
+def test_threads_share_what_caches_they_share():
+    found = levels.of(caches(32 * KIB, 512 * KIB, 16 * MIB), 16 * GIB, threads=8)
+    assert [(each.name, each.set_bytes) for each in found[:3]] == [
+        ("L1", 16 * KIB),
+        ("L2", 256 * KIB),
+        ("L3", 2 * MIB),
+    ]
+    assert found[-1].sets == 1
+
+
+@pytest.mark.parametrize(
+    ("cpus", "count"), [("0", 1), ("0-3", 4), ("0,64", 2), ("0-1,8-11", 6), ("unknown", 1)]
+)
+def test_sharers(cpus, count):
+    assert levels.sharers(cpus) == count
 
 
 def test_memory_takes_twice_the_last_cache():

@@ -34,7 +34,7 @@ class Level:
     sets: int = 1
 
 
-def of(caches: Sequence[Mapping[str, Any]], available: int) -> list[Level]:
+def of(caches: Sequence[Mapping[str, Any]], available: int, threads: int = 1) -> list[Level]:
     """List the levels of a machine, nearest first.
 
     Memory beyond the caches is left out where a quarter of what is free cannot hold twice the last
@@ -46,19 +46,33 @@ def of(caches: Sequence[Mapping[str, Any]], available: int) -> list[Level]:
         See `machine.caches`.
     available : int
         Bytes of free memory.
+    threads : int
+        How many work at once, each on operands of its own, which share what caches are shared.
     """
     levels = []
     before = 0
     for cache in caches:
-        size = cache["size_bytes"] // OF_A_CACHE
+        share = cache["size_bytes"] // min(threads, sharers(cache["shared_by"]))
+        size = share // OF_A_CACHE
         size = min(size, MOST_RATIO * before) if before else size
         if size > before:
             levels.append(Level(f"L{cache['level']}", size))
-        before = cache["size_bytes"]
-    beyond = max(OF_MEMORY * before, LEAST_BYTES)
+        before = share
+    last = caches[-1]["size_bytes"] if caches else 0
+    beyond = max(OF_MEMORY * last, LEAST_BYTES)
     if beyond <= available // 4:
-        levels.append(Level(DRAM, SET_BYTES, -(-beyond // SET_BYTES)))
+        levels.append(Level(DRAM, SET_BYTES, -(-beyond // (threads * SET_BYTES))))
     return levels
+
+
+def sharers(cpus: str) -> int:
+    """Count the CPUs of a list as Linux writes it, "0-3,8"; one where there is none."""
+    count = 0
+    for part in cpus.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal():
+            count += int(last or first) - int(first) + 1
+    return max(count, 1)
 
 
 def length(level: Level, op: str, dtype: str, classes: int = 1) -> int:

@@ -9,8 +9,8 @@ from halpbench.cli.common import RESULTS, Add, console, positive, print_json, pr
 from halpbench.report import tables
 
 # The promise is 10 minutes and 1 minute from start to end; a case that has begun is finished, so
-# that none may begin later than this.
-LIMIT_SECONDS = {"full": 510.0, "smoke": 45.0}
+# that none may begin later than this. The ceilings are measured before.
+LIMIT_SECONDS = {"full": 500.0, "smoke": 38.0}
 
 
 def add_commands(add: Add) -> None:

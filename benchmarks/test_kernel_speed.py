@@ -11,16 +11,18 @@ import pytest
 
 from halpbench import kernels
 from halpbench.bench import clock, dots, levels, verify
-from halpbench.bench.cases import DTYPES, kernel_bytes
+from halpbench.bench.cases import DTYPES, kernel_bytes, kernel_elements
 from halpbench.kernels import KernelTimer
 
 # The shape of (Fashion-)MNIST: ten classes share a row of the data.
-CLASSES = {"dot": 1, "axpy": 1, "gemv": 10, "ger": 10, "quantize": 1, "dequantize": 1}
-KERNELS = [
-    (op, dtype)
-    for op in CLASSES
-    for dtype in (("i8", "i16") if "quantize" in op else reversed(DTYPES))
-]
+CLASSES = {"dot": 1, "axpy": 1, "gemv": 10, "ger": 10, "accumulate": 10}
+CLASSES |= {"quantize": 1, "dequantize": 1}
+DTYPES_OF = {
+    "accumulate": ("f64", "f32", "i16", "i8"),
+    "quantize": ("i16", "i8"),
+    "dequantize": ("i16", "i8"),
+}
+KERNELS = [(op, dtype) for op in CLASSES for dtype in DTYPES_OF.get(op, DTYPES)]
 SHORT = 16  # elements: so few that a call takes no longer than its checks
 OURS = "halpbench"
 
@@ -33,12 +35,13 @@ def test_kernel(op, dtype, level, backend, place, benchmark, measure):
     benchmark.group = f"{op} {dtype}, {level} ({_shape(n, classes)})"
     with kernels.use(backend):
         verify.check(op, dtype, n, classes)
-    contenders = {backend: (kernel_timer(op, dtype, place, backend), n * classes)}
+    elements = kernel_elements(op, n, classes)
+    contenders = {backend: (kernel_timer(op, dtype, place, backend), elements)}
     if dtype != "f32" and (op, "f32") in KERNELS:
-        other = levels.length(place, op, "f32", classes) * classes
-        contenders["f32"] = (kernel_timer(op, "f32", place, backend), other)
+        of_f32 = kernel_elements(op, levels.length(place, op, "f32", classes), classes)
+        contenders["f32"] = (kernel_timer(op, "f32", place, backend), of_f32)
     if backend != "scalar":
-        contenders["scalar"] = (kernel_timer(op, dtype, place, "scalar"), n * classes)
+        contenders["scalar"] = (kernel_timer(op, dtype, place, "scalar"), elements)
     measure(contenders, n_bytes=kernel_bytes(op, dtype, n, classes), backend=backend)
 
 
@@ -51,8 +54,9 @@ def test_call(op, dtype, backend, benchmark, measure):
         verify.check(op, dtype, SHORT, classes)
         call = clock.call_timer(getattr(kernels, op), verify.arguments(op, dtype, SHORT, classes))
         kernel = KernelTimer(op, dtype, SHORT, classes)
+        elements = kernel_elements(op, SHORT, classes)
         ns = measure(
-            {"call": (call, SHORT * classes), "kernel": (kernel, SHORT * classes)},
+            {"call": (call, elements), "kernel": (kernel, elements)},
             n_bytes=kernel_bytes(op, dtype, SHORT, classes),
             backend=backend,
         )

@@ -16,6 +16,7 @@ cdef extern from "kernels.h" nogil:
         int wide
 
     enum:
+        HALP_MOST_ROWS
         HALP_FRACTION_I16
         HALP_FRACTION_I8I16
 

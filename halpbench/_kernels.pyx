@@ -545,6 +545,84 @@ def ger(z, x, c, h=None, rng=None, rounding="stochastic"):
         PyBuffer_Release(&b)
 
 
+# ---- accumulate ----------------------------------------------------------------------------------
+
+def accumulate(g, x, b):
+    """Sum of the full gradient: ``g += b.T @ x``, in place.
+
+    Rows go in blocks of 64. A block is summed in the precision of ``x`` (int16: in float32; int8:
+    in integers, with ``b`` rounded to 2**-28 of the largest of its column and block), and added
+    to ``g``.
+
+    Parameters
+    ----------
+    g : ndarray of shape (C, n), float64, writable
+    x : ndarray of shape (N, n)
+        int8, int16, float32 or float64.
+    b : array_like of shape (N, C)
+        Finite, also in float32 unless ``x`` is int8 or float64.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes.
+    ValueError
+        For shapes that do not fit, arrays that are not contiguous, integers out of range, a ``b``
+        that is not finite, or an ``x`` that overlaps with ``g``. ``g`` is then unchanged.
+    """
+    cdef const halp_backend *k = _active
+    cdef Py_buffer a, e
+    cdef const double[:, ::1] b64
+    cdef const float[:, ::1] b32
+    cdef size_t row, rows, total, n, count
+    cdef int tx
+    if _open(g, "g", &a, 2, True) != F64:
+        PyBuffer_Release(&a)
+        raise TypeError(f"g must be float64, got {g.dtype}")
+    try:
+        tx = _open(x, "x", &e, 2, False)
+        try:
+            _same(e.shape[1], a.shape[1], "columns of x")
+            _check_range(&e, tx, "x")
+            if _overlap(&e, &a):
+                raise ValueError("x and g overlap; give a copy of x")
+            n, count, total = a.shape[1], a.shape[0], e.shape[0]
+            with np.errstate(over="ignore"):  # refused below
+                weights = np.ascontiguousarray(b, np.float64 if tx in (I8, F64) else np.float32)
+            expected = (e.shape[0], a.shape[0])
+            if weights.shape != expected:
+                raise ValueError(f"b must have shape {expected}, got {weights.shape}")
+            if not np.isfinite(weights).all():
+                raise ValueError("b must be finite")
+            if not n or not weights.size:
+                return
+            if tx in (I8, F64):
+                b64 = weights
+            else:
+                b32 = weights
+            with nogil:
+                row = 0
+                while row < total:
+                    rows = min(<size_t> HALP_MOST_ROWS, total - row)
+                    if tx == I8:
+                        k.accumulate_i8(rows, n, <const int8_t *> e.buf + row * n, n, count,
+                                        &b64[row, 0], <double *> a.buf, n, NULL)
+                    elif tx == I16:
+                        k.accumulate_i16(rows, n, <const int16_t *> e.buf + row * n, n, count,
+                                         &b32[row, 0], <double *> a.buf, n, NULL)
+                    elif tx == F32:
+                        k.accumulate_f32(rows, n, <const float *> e.buf + row * n, n, count,
+                                         &b32[row, 0], <double *> a.buf, n, NULL)
+                    else:
+                        k.accumulate_f64(rows, n, <const double *> e.buf + row * n, n, count,
+                                         &b64[row, 0], <double *> a.buf, n, NULL)
+                    row += rows
+        finally:
+            PyBuffer_Release(&e)
+    finally:
+        PyBuffer_Release(&a)
+
+
 def encode_h(const double[:, ::1] h, double factor, str precision):
     """``factor * h`` as the fixed-point constant of an integer update, for the solvers.
 
@@ -707,23 +785,31 @@ def time_peak(str dtype, size_t n):
 def time_calls(str op, str dtype, x, w, h, size_t repeats):
     """Nanoseconds that ``repeats`` calls of a kernel take in C; see ``kernels.time_kernel``.
 
-    ``x`` (n), ``w`` (rows, n) and ``h`` (rows, padded n) are arrays of the kernel's own types.
+    ``x`` (n), ``w`` (rows, n) and ``h`` (rows, padded n) are arrays of the kernel's own types. For
+    accumulate ``x`` is a block of at most 64 rows, one after another, and ``w`` is g.
     """
     cdef const halp_backend *k = _active
     cdef Py_buffer a, b, e
-    cdef size_t n, rows, r, ldh
+    cdef size_t n, rows, r, ldh, ldw, block
     cdef int64_t start, stop
     cdef int64_t sums[64]
     cdef double c[64]
+    cdef double b64[64 * 64]
+    cdef float b32[64 * 64]
     cdef double sink = 0
     cdef halp_h fixed
     cdef Rng rng = Rng(0)
-    cdef int kind = ("dot", "gemv", "axpy", "ger", "quantize", "dequantize").index(op)
+    cdef int kind = (
+        "dot", "gemv", "axpy", "ger", "quantize", "dequantize", "accumulate"
+    ).index(op)
     cdef int family = FAMILIES.index(dtype)
     _open(x, "x", &a, 1, False)
     _open(w, "w", &b, 2, True)
     _open(h, "h", &e, 2, False)
-    n, rows, ldh = a.shape[0], b.shape[0], e.shape[1]
+    n, rows, ldw, ldh = a.shape[0], b.shape[0], b.shape[1], e.shape[1]
+    block = n // ldw
+    for r in range(64 * 64):
+        b64[r] = b32[r] = 1e-3 if r & 1 else -1e-3
     fixed.values = <const int16_t *> e.buf
     fixed.exponent = 13 if family == 0 else 0
     fixed.wide = 0
@@ -731,6 +817,8 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
     try:
         if rows > 64:
             raise ValueError(f"at most 64 rows, got {rows}")
+        if kind == 6 and not 1 <= block <= 64:
+            raise ValueError(f"at most 64 rows of data, got {block}")
         with nogil:
             start = _now_ns()
             for r in range(repeats):
@@ -779,11 +867,24 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
                         k.quantize_f32_i8(n, <float *> e.buf, 0.01, <int8_t *> b.buf, &rng.state)
                     else:
                         k.quantize_f32_i16(n, <float *> e.buf, 1e-4, <int16_t *> b.buf, &rng.state)
-                else:
+                elif kind == 5:
                     if family == 0:
                         k.dequantize_i8_f32(n, <int8_t *> a.buf, 0.01, <float *> e.buf)
                     else:
                         k.dequantize_i16_f32(n, <int16_t *> a.buf, 1e-4, <float *> e.buf)
+                else:
+                    if family == 0:
+                        k.accumulate_i8(block, ldw, <int8_t *> a.buf, ldw, rows, b64,
+                                        <double *> b.buf, ldw, NULL)
+                    elif family == 2:
+                        k.accumulate_i16(block, ldw, <int16_t *> a.buf, ldw, rows, b32,
+                                         <double *> b.buf, ldw, NULL)
+                    elif family == 3:
+                        k.accumulate_f32(block, ldw, <float *> a.buf, ldw, rows, b32,
+                                         <double *> b.buf, ldw, NULL)
+                    else:
+                        k.accumulate_f64(block, ldw, <double *> a.buf, ldw, rows, b64,
+                                         <double *> b.buf, ldw, NULL)
             stop = _now_ns()
         return stop - start
     finally:

@@ -18,6 +18,7 @@ from halpbench import _kernels, memory
 from halpbench._kernels import (
     BackendError,
     Rng,
+    accumulate,
     active,
     axpy,
     backends,
@@ -34,6 +35,7 @@ __all__ = [
     "BackendError",
     "KernelTimer",
     "Rng",
+    "accumulate",
     "active",
     "axpy",
     "backends",
@@ -185,25 +187,26 @@ FAMILIES = {  # kernel family -> dtypes of data, model and h
     "f64": (np.float64, np.float64, np.float64),
 }
 
+TIMED = ("dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read")
+
+# Rows of data whose sum `KernelTimer` takes at once, as the full-gradient pass over floats does.
+BLOCK_ROWS = 16
+
 
 class KernelTimer:
     """A kernel with operands of its own, timed by repeating it in C.
 
     Parameters
     ----------
-    op : {"dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"}
-        ``"read"`` only streams ``n`` bytes: memory bandwidth.
+    op : {"dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read"}
+        ``"accumulate"`` is of `BLOCK_ROWS` rows; ``"read"`` only streams ``n`` bytes: memory
+        bandwidth.
     dtype : {"i8", "i16", "i8i16", "f32", "f64"}
         ``"i8i16"`` is int8 data with an int16 model. Quantization is from or to float32.
     n : int
         Elements of a vector.
     classes : int
-        Rows of the model, for ``"gemv"`` and ``"ger"``; at most 64.
-
-    Attributes
-    ----------
-    nbytes : int
-        Memory that the operands take.
+        Rows of the model, for ``"gemv"``, ``"ger"`` and ``"accumulate"``; at most 64.
 
     Raises
     ------
@@ -213,28 +216,31 @@ class KernelTimer:
 
     def __init__(self, op: str, dtype: str, n: int, classes: int = 1) -> None:
         quantization = op in ("quantize", "dequantize")
-        if dtype not in FAMILIES or (quantization and dtype not in ("i8", "i16")):
+        absent = ("i8i16",) if op == "accumulate" else ("i8i16", "f32", "f64") * quantization
+        if dtype not in FAMILIES or dtype in absent:
             raise ValueError(f"no kernel {op!r} for dtype {dtype!r}; dtypes: {', '.join(FAMILIES)}")
-        if op not in ("dot", "axpy", "gemv", "ger", "quantize", "dequantize", "read"):
-            raise ValueError(f"unknown op {op!r}")
+        if op not in TIMED:
+            raise ValueError(f"unknown op {op!r}; ops: {', '.join(TIMED)}")
         if n < 1 or not 1 <= classes <= 64:
             raise ValueError(f"n and classes must be positive, got {n}, {classes}")
-        rows = classes if op in ("gemv", "ger") else 1
+        rows = classes if op in ("gemv", "ger", "accumulate") else 1
         data, model, constant = FAMILIES[dtype]
         if op == "read":
             data = model = np.int8
+        elif op == "accumulate":
+            model = np.float64
         # Not at the same place of a page: loads that follow a store at the same address modulo
         # 4 KiB wait for it.
-        x = _placed((n,), data, 0)
+        x = _placed((n * BLOCK_ROWS if op == "accumulate" else n,), data, 0)
         w = _placed((rows, n), model, 1344)
-        padded = 64 if op in ("dot", "gemv", "read") else -(-n // 64) * 64  # the former have no h
+        has_h = op in ("axpy", "ger") or quantization
+        padded = -(-n // 64) * 64 if has_h else 64
         h = _placed((rows, padded), np.float32 if quantization else constant, 2688)
-        x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), n)
+        x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), x.size)
         w[...] = 1
         h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
         self._what = op, dtype
         self._operands = x, w, h
-        self.nbytes = x.nbytes + w.nbytes + h.nbytes
 
     def __call__(self, repeats: int) -> int:
         """Call the kernel of the backend in use so many times; return the nanoseconds of all."""

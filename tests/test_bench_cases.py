@@ -92,6 +92,7 @@ def test_calls_name_the_peers_that_have_such_a_dot(name):
         ("axpy", "f64", 1, 32),
         ("axpy", "i8", 1, 5),
         ("ger", "i8i16", 10, 61),
+        ("accumulate", "i8", 10, 16 + 160),
         ("quantize", "i8", 1, 5),
         ("dequantize", "i16", 1, 6),
         ("read", "i8", 1, 1),
@@ -99,6 +100,12 @@ def test_calls_name_the_peers_that_have_such_a_dot(name):
 )
 def test_bytes_of_an_element(op, dtype, classes, expected):
     assert cases.kernel_bytes(op, dtype, 1, classes) == expected
+
+
+def test_elements_of_a_call():
+    assert cases.kernel_elements("dot", 100) == 100
+    assert cases.kernel_elements("ger", 100, 10) == 1000
+    assert cases.kernel_elements("accumulate", 100, 10) == 16_000
 
 
 def test_repeats_fix_the_number_of_rounds():

@@ -60,6 +60,23 @@ def test_right_conversions_pass_and_wrong_ones_do_not(monkeypatch, backend, dtyp
                 verify.check(op, dtype, 100_000)
 
 
+@pytest.mark.parametrize("backend", kernels.backends())
+@pytest.mark.parametrize("dtype", ["i8", "i16", "f32", "f64"])
+def test_right_sums_of_gradients_pass_and_wrong_ones_do_not(monkeypatch, backend, dtype):
+    right = kernels.accumulate
+    with kernels.use(backend):
+        verify.check("accumulate", dtype, 300, 3)
+
+        def off(g, x, b):
+            right(g, x, b)
+            g[-1, -1] += kernels.active() == backend
+
+        monkeypatch.setattr(kernels, "accumulate", off)
+        if backend != "scalar" or dtype in verify.TOLERANCE:
+            with pytest.raises(verify.WrongResultError, match=f"accumulate {dtype} on {backend}"):
+                verify.check("accumulate", dtype, 300, 3)
+
+
 @pytest.mark.parametrize("op", ["gemv", "ger"])
 def test_one_wrong_class_is_stopped(monkeypatch, op):
     right = getattr(kernels, op)

@@ -507,6 +507,57 @@ def test_the_most_negative_integer_is_refused(backend, dtype):
             kernels.dot(bad_x, bad_z)
 
 
+def sum_of_gradients(dtype, rows, n, outputs):
+    """Gradient, data, weights, and what accumulate should make of them, with its error bound."""
+    random = np.random.default_rng(rows + n)
+    g, b = random.standard_normal((outputs, n)), random.standard_normal((rows, outputs))
+    x = values(random, dtype, (rows, n))
+    wide = x.astype(np.longdouble)
+    eps = tolerances.EPS[dtype if dtype in tolerances.EPS else F32]
+    size = np.abs(b).max(axis=0, initial=0)[:, None] * np.abs(wide).sum(axis=0)
+    return g, x, b, g + b.T @ wide, (rows + 2) * eps * (size + np.abs(g))
+
+
+@pytest.mark.parametrize("dtype", [I8, I16, F32, F64], ids=str)
+@pytest.mark.parametrize("rows", [0, 1, 2, 63, 64, 65, 150])
+def test_accumulate_adds_a_weighted_sum_of_rows(backend, dtype, rows):
+    for n, outputs in [(0, 1), (1, 1), (64, 3), (129, 10), (1025, 2)]:
+        g, x, b, expected, bound = sum_of_gradients(dtype, rows, n, outputs)
+        by_scalar = g.copy()
+        kernels.accumulate(g, x, b)
+        assert (np.abs(g - expected) <= bound).all(), n
+        if dtype in (I8, I16):
+            with kernels.use("scalar"):
+                kernels.accumulate(by_scalar, x, b)
+            np.testing.assert_array_equal(g, by_scalar)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"g": np.zeros((2, 5), np.float32)}, TypeError, "g must be float64, got float32"),
+        ({"g": np.zeros((2, 4))}, ValueError, "columns of x: got 5, expected 4"),
+        ({"x": np.zeros((3, 5), np.int32)}, TypeError, "x must be int8, int16, float32 or"),
+        ({"x": np.full((3, 5), -128, np.int8)}, ValueError, "x must lie in -127 .. 127"),
+        ({"b": np.zeros((2, 3))}, ValueError, r"b must have shape \(3, 2\), got \(2, 3\)"),
+        ({"b": np.full((3, 2), np.nan)}, ValueError, "b must be finite"),
+        ({"b": np.full((3, 2), 1e300)}, ValueError, "b must be finite"),
+    ],
+)
+def test_accumulate_refuses(change, error, match):
+    given = {"g": np.zeros((2, 5)), "x": np.ones((3, 5), np.float32), "b": np.ones((3, 2))} | change
+    before = given["g"].copy()
+    with pytest.raises(error, match=match):
+        kernels.accumulate(**given)
+    np.testing.assert_array_equal(given["g"], before)
+
+
+def test_accumulate_refuses_to_overwrite_its_data():
+    g = np.ones((2, 5))
+    with pytest.raises(ValueError, match="x and g overlap"):
+        kernels.accumulate(g, g, np.ones((2, 2)))
+
+
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "float16", "bool", "complex64", ">i2", ">f8"])
 def test_other_dtypes_are_refused(dtype):
     other, x = np.zeros(5, dtype), np.ones(5, np.int8)
@@ -735,8 +786,15 @@ def test_time_kernel_counts_nanoseconds_and_checks_names():
         assert kernels.time_kernel(op, dtype, 100, 3, classes=2) > 0
     for op, dtype in itertools.product(("quantize", "dequantize"), ("i8", "i16")):
         assert kernels.time_kernel(op, dtype, 100, 3) > 0
+    for dtype in ("i8", "i16", "f32", "f64"):
+        assert kernels.time_kernel("accumulate", dtype, 100, 3, classes=2) > 0
     assert kernels.time_kernel("read", "i8", 100_000, 3) > 0
-    for arguments in [("sum", "i8", 1, 1), ("dot", "i4", 1, 1), ("quantize", "f32", 1, 1)]:
+    for arguments in [
+        ("sum", "i8", 1, 1),
+        ("dot", "i4", 1, 1),
+        ("quantize", "f32", 1, 1),
+        ("accumulate", "i8i16", 1, 1),
+    ]:
         with pytest.raises(ValueError, match=r"unknown op|no kernel"):
             kernels.time_kernel(*arguments)
     for arguments in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, 1, 65)]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from halpbench.bench import dots
+from halpbench.kernels import BLOCK_ROWS
 
 TABLES = ("kernels", "epochs", "convergence")
 SUITES = ("full", "smoke")
@@ -37,13 +38,20 @@ def operand_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
         return n * (x + classes * w)
     if op in ("quantize", "dequantize"):
         return n * (x + 4)  # of or to float32
+    if op == "accumulate":
+        return n * (BLOCK_ROWS * x + classes * 8)  # into float64
     return n * (x + classes * (h + w))
 
 
 def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
-    """Count the bytes that a call reads and writes: axpy and ger read the model and write it."""
-    written_back = n * classes * ELEMENT_BYTES[dtype][1] if op in ("axpy", "ger") else 0
-    return operand_bytes(op, dtype, n, classes) + written_back
+    """Count the bytes that a call reads and writes; what is updated counts twice."""
+    updated = {"axpy": ELEMENT_BYTES[dtype][1], "ger": ELEMENT_BYTES[dtype][1], "accumulate": 8}
+    return operand_bytes(op, dtype, n, classes) + n * classes * updated.get(op, 0)
+
+
+def kernel_elements(op: str, n: int, classes: int = 1) -> int:
+    """Count the multiply-adds of a call, or the conversions."""
+    return n * classes * (BLOCK_ROWS if op == "accumulate" else 1)
 
 
 @dataclass(frozen=True)

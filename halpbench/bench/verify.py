@@ -36,13 +36,14 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     Parameters
     ----------
     op : str
-        "dot", "axpy", "gemv", "ger", "quantize" (of float32) or "dequantize" (to float32).
+        "dot", "axpy", "gemv", "ger", "accumulate", "quantize" (of float32) or "dequantize" (to
+        float32).
     dtype : str
         "i8", "i8i16", "i16", "f32" or "f64".
     n : int
         Elements.
     classes : int
-        Rows of the model, for gemv and ger.
+        Rows of the model, for gemv, ger and accumulate.
     """
     rng = np.random.default_rng(n)
     data, model = TYPES[dtype]
@@ -57,6 +58,9 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     x = _random(rng, data, (n,))
     if op == "dequantize":
         return x, SCALE
+    if op == "accumulate":
+        x = _random(rng, data, (kernels.BLOCK_ROWS, n))
+        return rng.standard_normal((classes, n)), x, rng.standard_normal((len(x), classes))
     w = _random(rng, model, (classes, n) if op in ("gemv", "ger") else (n,))
     if op in ("dot", "gemv"):
         return x, w
@@ -91,6 +95,9 @@ def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
     elif op == "dequantize":
         x, scale = arguments(*what)
         expected = (x * scale).astype(np.float32)
+    elif op == "accumulate" and dtype in TOLERANCE:
+        g, x, b = arguments(*what)
+        expected = g + b.T @ x
     else:  # rounded at random, by bits that are the same on every backend
         with kernels.use("scalar"):
             expected = _result(*what)
@@ -101,7 +108,7 @@ def _result(op: str, dtype: str, n: int, classes: int) -> NDArray[Any]:
     """Return what a function computes of `arguments`: its value, or the model it has updated."""
     given = arguments(op, dtype, n, classes)
     value = getattr(kernels, op)(*given)
-    if op in ("axpy", "ger"):
+    if op in ("axpy", "ger", "accumulate"):
         value = given[0]
     return np.asarray(value[0] if op == "quantize" else value)
 

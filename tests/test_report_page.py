@@ -155,6 +155,7 @@ def test_machines_stand_side_by_side(text):
     rows = re.findall(r'<tr( class="differs")?><th scope="row">([\w ]+)</th><td>', text)
     assert {"caches", "compiler", "libraries"} <= {name for _, name in rows}
     assert [name for differs, name in rows if differs] == ["model"]
+    assert text.count("10^9 multiply-adds a second, one thread</figcaption>") == 2
 
 
 def test_machines_compare_by_ratios(text):

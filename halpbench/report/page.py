@@ -121,10 +121,14 @@ class Source(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Machines side by side: groups of rows, each with its name and a text for every machine."""
+    """Machines side by side: groups of rows, each with its name and a text for every machine.
+
+    Then, by name, the tables of what a machine can do at best.
+    """
 
     names: list[str]
     groups: dict[str, dict[str, list[str]]]
+    ceilings: list[tuple[str, list[Table]]]
 
 
 def read(store: Store) -> Results:
@@ -311,19 +315,24 @@ def _origin(record: Record) -> tuple[str, str | None]:
 
 def _comparison(results: Sequence[Results]) -> Comparison:
     """Lay the machine records of the reports side by side."""
-    columns: list[tuple[str, list[machine.Group]]] = []
+    columns: list[tuple[str, list[machine.Group], list[Table]]] = []
     for found in results:
         for report in found.reports:
             if report.machine:
-                column = (found.store.machine, machine.describe(report.machine))
+                column = (
+                    found.store.machine,
+                    machine.describe(report.machine),
+                    machine.ceilings(report.machine),
+                )
                 if column not in columns:
                     columns.append(column)
     groups: dict[str, dict[str, list[str]]] = {}
-    for _, described in columns:
+    for _, described, _ in columns:
         for title, lines in described:
             for name, text in lines.items():
                 groups.setdefault(title, {}).setdefault(name, []).append(text)
-    return Comparison([name for name, _ in columns], groups)
+    ceilings = [(name, shown) for name, _, shown in columns if shown]
+    return Comparison([name for name, _, _ in columns], groups, ceilings)
 
 
 def _ends(times: Sequence[str]) -> list[str]:

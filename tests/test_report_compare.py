@@ -242,6 +242,16 @@ def test_few_samples_are_not_judged():
     assert "12 more have fewer than 8 samples" in found.tables[0].notes[-1]
 
 
+def test_all_samples_of_a_case_count():
+    """A run in a slow mood is a change; beside one in a good mood it is scatter."""
+    good, slow = run(2), run(3, {(16, "i8"): 1.3})
+    assert len(compare.compare([run(1), slow]).below(0.95)) == 1
+    both = replace(good, records=[*good.records, *slow.records])
+    found = compare.compare([run(1), both])
+    assert {row["samples"] for row in found.rows} == {62}
+    assert found.below(0.95) == []
+
+
 def test_a_case_matches_whatever_the_rounds_and_its_neighbours():
     """Budgets, suites and which contenders stand beside do not change what is measured."""
     other = run(2)

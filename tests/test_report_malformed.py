@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import warnings
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -15,15 +16,33 @@ from test_report_roofline import steps as counted_steps
 from test_report_tables import call, epochs, kernel
 
 from halpbench.bench import stats
-from halpbench.bench.records import Run, Store
+from halpbench.bench.records import Record, Run, Series, Store
 from halpbench.report import compare, shapes, tables
 
+FITTED = {"name": "fitted", "n_samples": 50, "n_features": 9, "n_classes": 3, "l2": 0.1}
+SOLVED = {"source": "a generator", "error_bound": 1e-12}
+FITS = {
+    "suite": "full",
+    "problem": {**FITTED, "budget_seconds": 2.0},
+    "tol": 1e-3,
+    "contenders": [["halpbench", "halpbench 1"], ["peer", "peer 2"]],
+    "grad_norms": [1e-1, 1e-3],
+    "suboptimalities": [1e-2],
+}
+FIT = Series(
+    "halpbench",
+    {"fit": (2000, 1000), "cpu": (2000, 1000)},
+    {"loss": 0.5, "grad_norm": 1e-4, "suboptimality": 1e-5, "peak_bytes": 100},
+)
+ABSENT = {"absent": {"another": "not installed"}}
 GOOD = [
     kernel("dot", 1000, {"f32": 400, "f64": 800, "i8": 100}),
     kernel("axpy", 4096, {"f32": 400, "i8": 200, "dot i8": 100}),
     kernel("read", 10_000, {"i8": 1_000}),
     call(16, 50, 100),
     epochs(),
+    Record("optimum", {"suite": "full", "problem": FITTED}, "f", "2024", facts=SOLVED),
+    Record("fits", FITS, "f", "2024", (FIT, replace(FIT, contender="peer")), ABSENT),
     counted_kernel("dot", 400, {"i8": 16}),
     counted_steps(),
 ]
@@ -127,7 +146,7 @@ def test_good_records_have_no_fault(record):
         (["series", 0, "samples_ns", "calls"], [], r"calls: got \(\); expected a list"),
         (["series", 0, "contender"], "i8", "a contender stands twice"),
         (["case"], {}, "kernel.case lacks suite"),
-        (["kind"], "foreign", "got kind 'foreign'; expected one of kernel, call, epochs"),
+        (["kind"], "foreign", "got kind 'foreign'; expected one of kernel, call"),
     ],
 )
 def test_the_message_says_where_and_what(tmp_path, place, value, message):

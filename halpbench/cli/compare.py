@@ -40,9 +40,10 @@ def add_commands(add: Add) -> None:
         "  both runs (`bench --repeats 9` makes sure of it).\n"
         "across machines: speedups over the baseline of the same record (float32; for calls from\n"
         "  Python, halpbench), measured in turns with it. Times of two machines never meet.\n\n"
-        "The tests see the scatter within a run. On shared machines whole runs differ by some per\n"
-        "cent more, which --fail-below 0.9 tolerates and 0.99 does not: compare two runs of the\n"
-        "same code first.\n\n"
+        "The tests see the scatter within the records. On a busy machine two runs of the same\n"
+        "code can differ by more than that: compare such two first. Where they differ, measure\n"
+        "both sides several times in turns with `bench --fresh --results A` (and B), then compare\n"
+        "A with B: all samples of a case count.\n\n"
         "exit codes: 0 done, 1 a speed is below --fail-below, 2 the runs cannot be compared",
     )
     command.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="see below")

@@ -221,17 +221,22 @@ class _Samples:
 def _measured(
     run: Run, values_of: Callable[[Record], dict[str, list[float]]]
 ) -> dict[str, _Samples]:
-    """Collect the samples of a run under a text that equal measurements share, newest last."""
-    found = {}
+    """Collect the samples of a run under a text that equal measurements share.
+
+    Of a case that was measured several times all samples count: between them a machine shows more
+    of its moods than within one.
+    """
+    found: dict[str, _Samples] = {}
     for record in _usable(run):
         case = {name: value for name, value in record.case.items() if name not in UNMEASURED}
         norms = {s.contender: s.facts.get("gradient_norms", ()) for s in record.series}
         for contender, values in values_of(record).items():
-            found[json.dumps([record.kind, case, contender], sort_keys=True)] = _Samples(
+            key = json.dumps([record.kind, case, contender], sort_keys=True)
+            found[key] = _Samples(
                 tables.describe(record).replace(" data", ""),
                 record.case["backend"],
                 contender,
-                values,
+                [*(found[key].values if key in found else ()), *values],
                 norms.get(contender, ()),
             )
     return found

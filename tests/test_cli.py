@@ -263,7 +263,9 @@ def test_the_module_runs():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [["deep", "lstm"], ["figures", "--suite", "deep"]])
+@pytest.mark.parametrize(
+    "command", [["deep", "lstm"], ["deep-speed"], ["figures", "--suite", "deep"]]
+)
 def test_deep_learning_without_torch(command, monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("halpbench.deep")]:
         monkeypatch.delitem(sys.modules, name)

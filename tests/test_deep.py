@@ -3,10 +3,12 @@
 import copy
 import functools
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate
@@ -123,7 +125,7 @@ def test_iterates_are_those_of_the_reference(problem, algorithm, bits, rounding,
     monkeypatch.setattr(cls, "random", np.random.default_rng([3, 1]))
     special = {"mu": 0.3} if algorithm == "halp" else {"delta": 1.5 / (2 ** (bits - 1) - 1)}
     iterates, optimizer = path(
-        problem, algorithm, cls, epochs=4, bits=bits, rounding=rounding, **special
+        problem, algorithm, cls, epochs=3, bits=bits, rounding=rounding, **special
     )
     model = simulate.FixedPoint(
         bits, rounding={"stochastic": "unbiased", "nearest": "biased"}[rounding]
@@ -133,7 +135,7 @@ def test_iterates_are_those_of_the_reference(problem, algorithm, bits, rounding,
         algorithm,
         model,
         epoch_length=EPOCH_LENGTH,
-        epochs=4,
+        epochs=3,
         seed=3,
         keep_path=True,
         **special,
@@ -529,6 +531,7 @@ def test_parameter_groups_have_settings_of_their_own():
 
 
 @pytest.mark.parametrize("cls", EVERY)
+@settings(max_examples=10)
 @given(stop=st.integers(0, 12), momentum=st.sampled_from([0.0, 0.9]))
 def test_a_run_resumes_bit_for_bit(cls, stop, momentum):
     def start():
@@ -591,6 +594,15 @@ def test_random_numbers_come_from_the_generator(cls):
         results.append(values(model))
     assert_equal(results[0], results[1])
     assert (results[0]["0.weight"] != results[2]["0.weight"]).any()
+
+
+def test_the_documented_example_trains(capsys):
+    page = Path(__file__).parents[1] / "docs" / "deep.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+    exec(example, {})
+    losses = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert len(losses) == 10
+    assert losses[-1] < losses[0] / 5
 
 
 # ---- Wrong use -----------------------------------------------------------------------------------

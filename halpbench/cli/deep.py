@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 from halpbench.bench import machine
 from halpbench.bench.records import Record, Store
-from halpbench.cli.common import RESULTS, Add, numbers, positive, print_json, progress, say, show
+from halpbench.cli.common import (
+    RESULTS,
+    Add,
+    numbers,
+    positive,
+    print_json,
+    progress,
+    say,
+    show,
+    warn,
+)
+from halpbench.report import cells
 from halpbench.report import deep as report
 
 if TYPE_CHECKING:
@@ -47,6 +58,17 @@ def add_commands(add: Add) -> None:
     add_training_options(command)
     command.add_argument("--results", type=Path, metavar="DIR", help="default: as for figures")
     command.add_argument("--fresh", action="store_true", help="run again what has a record")
+
+    command = add(
+        "deep-speed",
+        _speed,
+        "time a step of HALP beside a step of SVRG, in PyTorch on one thread",
+        "Three networks: a ResNet, an LSTM, and a perceptron, whose gradients cost so little that\n"
+        "the optimizer weighs most.",
+    )
+    command.add_argument(
+        "--seconds", type=positive, default=10, help="for each network (default: 10)"
+    )
 
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
@@ -92,6 +114,33 @@ def _deep(options: argparse.Namespace) -> None:
     show([report.table(records)])
     if options.algorithm is None:
         draw(records, root)
+
+
+def _speed(options: argparse.Namespace) -> None:
+    from halpbench.deep import speed
+
+    warn(machine.warnings_for(machine.record()))
+    costs = []
+    for cost in speed.measure(options.seconds):
+        costs.append(cost)
+        say(f"{cost.network}: done")
+    if options.json:
+        print_json([asdict(cost) for cost in costs])
+        return
+    rows = [
+        (
+            f"{cost.network}, {cost.parameters:,}",
+            cells.seconds(cost.svrg_seconds.value),
+            cells.seconds(cost.halp_seconds.value),
+            f"{cost.ratio.value:.3f} [{cost.ratio.low:.3f}-{cost.ratio.high:.3f}]",
+            *(f"{share:.1%}" for share in (cost.gradients, cost.random_numbers, cost.arithmetic)),
+        )
+        for cost in costs
+    ]
+    header = ("network, parameters", "SVRG", "HALP", "HALP / SVRG")
+    shares = ("gradients", "random numbers", "arithmetic")
+    notes = ["The last three columns are shares of a step of HALP; the rest of it is Python."]
+    show([cells.Table("A step of HALP at 8 bits", header + shares, rows, notes)])
 
 
 def trained(

@@ -666,7 +666,7 @@ def _gradient(p: Tensor) -> Tensor:
 
 def _check_finite(gradients: Tensors) -> None:
     norms = torch._foreach_norm(gradients)
-    finite = torch.stack([norm.isfinite().to(norms[0].device) for norm in norms])
+    finite = torch.stack([norm.to(norms[0].device) for norm in norms]).isfinite()
     if not finite.all():
         bad = finite.numel() - int(finite.sum())
         raise FloatingPointError(f"{bad} of {finite.numel()} gradients are infinite or NaN")

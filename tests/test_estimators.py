@@ -183,6 +183,8 @@ def test_steps_on_a_part_of_the_samples_reach_the_solution_of_all(name, X, y, s)
         assert history["step_samples"].iloc[-1] == len(X) // 8
     if name in ("few with weights", "one far away"):
         assert history["step_samples"].iloc[-1] == len(X)
+    threads = HALPClassifier(tol=1e-8, random_state=0, n_jobs=3).fit(X, y, s)
+    np.testing.assert_array_equal(threads.coef_, ours.coef_)
     regressor = HALPRegressor(tol=1e-8, random_state=0).fit(X, X[:, 0] + y, s)
     ridge = Ridge().fit(X, X[:, 0] + y, s)
     np.testing.assert_allclose(regressor.coef_, ridge.coef_, rtol=0, atol=1e-5)

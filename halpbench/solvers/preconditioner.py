@@ -209,13 +209,13 @@ def _principal_axes(
     """
     rows, d = sample.shape
     if d < EXACT_BELOW:
-        basis = np.eye(d)
-    else:
-        # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
-        basis = random.standard_normal((d, min(count + OVERSAMPLING, SKETCH_AXES, rows)))
-        for _ in range(3):
-            product = sample.T @ (sample @ basis) / rows + penalty[:, None] * basis
-            basis, _ = np.linalg.qr(product)
+        eigenvalues, axes = np.linalg.eigh(sample.T @ sample / rows + np.diag(penalty))
+        return np.maximum(eigenvalues[::-1], 0.0), axes[:, ::-1]
+    # Subspace iteration (Halko, Martinsson, Tropp, SIAM Review 53, 2011, algorithm 4.4).
+    basis = random.standard_normal((d, min(count + OVERSAMPLING, SKETCH_AXES, rows)))
+    for _ in range(3):
+        product = sample.T @ (sample @ basis) / rows + penalty[:, None] * basis
+        basis, _ = np.linalg.qr(product)
     projected = sample @ basis
     curvature = projected.T @ projected / rows + basis.T @ (penalty[:, None] * basis)
     eigenvalues, axes = np.linalg.eigh(curvature)

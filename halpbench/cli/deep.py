@@ -54,7 +54,7 @@ def add_commands(add: Add) -> None:
     for name in CONSTANTS:
         command.add_argument(f"--{name}", type=numbers, metavar="X[,X]", help="values of the grid")
     command.add_argument("--epochs", type=positive, help="default: the task's")
-    command.add_argument("--seeds", type=_counts, metavar="N[,N]", help="default: 0,1,2")
+    command.add_argument("--seeds", type=_counts, metavar="N[,N]", help="default: 0,1,2,3,4")
     add_training_options(command)
     command.add_argument("--results", type=Path, metavar="DIR", help="default: as for figures")
     command.add_argument("--fresh", action="store_true", help="run again what has a record")

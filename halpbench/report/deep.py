@@ -110,6 +110,8 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
             _plot(best_axes, epochs[1:], "best", algorithm, label)
     _plot_bits(bits_axes, ends)
     loss_axes.set(xlabel="epoch", ylabel="training loss")
+    # Student's intervals may reach below zero.
+    loss_axes.set_ylim(bottom=max(0.0, loss_axes.get_ylim()[0]))
     best_axes.set(xlabel="epoch", ylabel=f"best {validation}")
     bits_axes.set(xlabel="bits", ylabel=f"best {validation}")
     handles, labels = loss_axes.get_legend_handles_labels()

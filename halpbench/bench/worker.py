@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,6 @@ from halpbench.bench.contenders import CONTENDERS
 
 # Imports and compilation at the first fit must not be timed: a fit of a corner of the data.
 WARM_UP_SAMPLES, WARM_UP_FEATURES, WARM_UP_L2 = 100, 5, 0.1
-
 
 ENDED = "its process ended"
 
@@ -91,7 +91,7 @@ class Worker:
         """
         try:
             self._pipe.send((l2, tol))
-        except BrokenPipeError:
+        except ConnectionError:
             raise FitError(ENDED) from None
         answer: Fit = self._receive(limit_seconds)
         return answer
@@ -107,7 +107,7 @@ class Worker:
             if not self._pipe.poll(limit_seconds):
                 raise FitError(f"stopped after {limit_seconds:.0f} s")
             answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise FitError(ENDED) from None
         if isinstance(answer, str):
             raise FitError(answer)
@@ -117,6 +117,7 @@ class Worker:
 def _serve(pipe: Connection, contender: str, folder: Path) -> None:
     """Fit on request, until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it will end it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     make = CONTENDERS[contender].make
     with warnings.catch_warnings():
         # That a solver stops early shows in the gradient.
@@ -144,6 +145,14 @@ def _serve(pipe: Connection, contender: str, folder: Path) -> None:
                 wall, cpu = time.perf_counter_ns() - wall, time.process_time_ns() - cpu
                 peak = None if before is None else max(0, _memory("VmHWM") - before)
                 pipe.send(Fit(wall, cpu, np.array(model.coef_, np.float64), peak))
+
+
+def _end_with_parent() -> None:
+    """End at once when the process that started this one has ended: if killed, it told nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has been started by another process"
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

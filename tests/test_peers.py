@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -129,6 +131,24 @@ def test_a_worker_tells_of_errors_and_of_its_end(start):
     process._process.join()
     with pytest.raises(worker.FitError, match="its process ended"):
         process.fit(1e-2, 1e-3, 1)
+
+
+def test_a_worker_ends_with_its_parent(tmp_path):
+    X, y = blobs(2, n_samples=50_000, n_features=20)
+    np.save(tmp_path / "X.npy", X.astype(np.float64))  # of float32 the steps soon vanish
+    np.save(tmp_path / "y.npy", y)
+    program = (
+        "import pathlib, sys; from halpbench.bench.worker import Worker\n"
+        "worker = Worker('scikit-learn sag', pathlib.Path(sys.argv[1])); worker.wait()\n"
+        "worker._pipe.send((1e-9, 0.0)); print('fitting', flush=True); worker._pipe.poll(None)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout.readline() == "fitting\n"
+        parent.kill()
+        # The worker shares this end of the pipe, and would fit for minutes.
+        assert parent.communicate(timeout=20) == ("", None)
 
 
 # ---- Records -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from halpbench.bench import clock, machine
 from halpbench.bench.contenders import CONTENDERS
 from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
 from halpbench.bench.records import Record, Series, Store
-from halpbench.bench.worker import FitError, Worker
+from halpbench.bench.worker import Fit, FitError, Worker
 from halpbench.estimators import HALPClassifier
 from halpbench.solvers.objective import Evaluation, LinearObjective
 
@@ -272,49 +272,50 @@ class Race:
             return (), {"absent": absent}
         self._enter(problem)
         failed = self._start(racing)
-        best_loss = next(r.facts["loss"] for r in earlier if r.kind == Optimum.kind)
-        samples: dict[str, list[tuple[int, int]]] = {name: [] for name in racing}
-        facts: dict[str, dict[str, Any]] = {
-            name: {"failed": failed[name]} if name in failed else {} for name in racing
-        }
+        fits: dict[str, list[Fit]] = {name: [] for name in racing}
         orders = clock.rounds(
             racing, at_least=REPEATS, at_most=REPEATS, budget_seconds=float("inf")
         )
         for done, order in enumerate(orders):
             on_round(done)
             for name in order:
-                first = samples[name][:1]
-                if "failed" in facts[name] or (first and first[0][0] > LONG_SECONDS * 1e9):
+                if name in failed or any(
+                    fit.wall_ns > LONG_SECONDS * 1e9 for fit in fits[name][:1]
+                ):
                     continue
                 try:
-                    found = self._workers[name].fit(
-                        case.problem.l2, case.tol, case.problem.budget_seconds
-                    )
+                    fit = self._workers[name].fit(problem.l2, case.tol, problem.budget_seconds)
                 except FitError as error:
                     self._workers.pop(name).end()
-                    facts[name]["failed"] = str(error)
-                    continue
-                samples[name].append((found.wall_ns, found.cpu_ns))
-                if not first:
-                    at = self._judge(found.coef)
-                    facts[name] = {
-                        "loss": at.loss,
-                        "suboptimality": at.loss - best_loss,
-                        "grad_norm": float(np.linalg.norm(at.weights)),
-                        "peak_bytes": found.peak_bytes,
-                    }
+                    failed[name] = str(error)
+                else:
+                    fits[name].append(fit)
+        least_loss = next(r.facts["loss"] for r in earlier if r.kind == Optimum.kind)
         series = tuple(
-            Series(
-                name,
-                {
-                    "fit": tuple(wall for wall, _ in samples[name]),
-                    "cpu": tuple(cpu for _, cpu in samples[name]),
-                },
-                facts[name],
-            )
-            for name in racing
+            self._series(name, fits[name], failed.get(name), least_loss) for name in racing
         )
         return series, {"absent": absent}
+
+    def _series(
+        self, name: str, fits: Sequence[Fit], failure: str | None, least_loss: float
+    ) -> Series:
+        """Put fits at one tolerance together, and what the first of them reached."""
+        facts: dict[str, Any] = {}
+        if fits:
+            at = self._judge(fits[0].coef)
+            facts = {
+                "loss": at.loss,
+                "suboptimality": at.loss - least_loss,
+                "grad_norm": float(np.linalg.norm(at.weights)),
+                "peak_bytes": fits[0].peak_bytes,
+            }
+        if failure is not None:
+            facts["failed"] = failure
+        samples = {
+            "fit": tuple(fit.wall_ns for fit in fits),
+            "cpu": tuple(fit.cpu_ns for fit in fits),
+        }
+        return Series(name, samples, facts)
 
     def end(self) -> None:
         """End all processes."""

@@ -52,6 +52,7 @@ MOST_STEPS, LEAST_STEPS = 1 << 18, 1 << 12
 # is then close to that of all, to about the root of one over this number.
 PART_OF_SAMPLES = 8
 SAMPLES_PER_WEIGHT = 1000
+FLOAT32_RANGE = 1e-30, 1e30  # of the columns' largest values: the part is held as float32
 # Steps an epoch that each axis of the preconditioned data should get, in units of the ratio of the
 # mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
 # Those of the others are unknown at first, and a small part of their bound for most samples.
@@ -214,6 +215,9 @@ class _Descent:
         candidates = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
         size = len(candidates) // PART_OF_SAMPLES
         if size < SAMPLES_PER_WEIGHT * X.shape[1] * self.whole.n_outputs:
+            return None
+        least, largest = self.whole.largest.min(), self.whole.largest.max()
+        if not FLOAT32_RANGE[0] < least <= largest < FLOAT32_RANGE[1]:
             return None
         return np.sort(self.random.choice(candidates, size, replace=False))
 

@@ -110,12 +110,16 @@ class LinearObjective:
         self.blocks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
     def of_samples(self, chosen: NDArray[np.integer]) -> LinearObjective:
-        """The mean over some of the samples, copied; mean and range remain those of all."""
+        """The mean over some of the samples, copied: centered by the mean of all, as float32."""
         part = copy.copy(self)
-        part.X, part.y = self.X[chosen], self.y[chosen]
+        part.X = np.empty((len(chosen), self.X.shape[1]), np.float32)
+        part.y = self.y[chosen]
         part.weights = None if self.weights is None else self.weights[chosen]
         part._at_zero = None
         part._partition()
+        for rows in part.blocks:
+            np.subtract(self.X[chosen[rows]], self.mean, out=part.X[rows], casting="same_kind")
+        part.mean, part._center_blocks = np.zeros_like(self.mean), False
         return part
 
     @property

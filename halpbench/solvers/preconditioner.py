@@ -30,6 +30,7 @@ PROJECTION_LIMIT = 10**9
 # The penalty on a scaled weight is l2 / scale^2. A column that is small next to the penalty is left
 # small, so that this is at most a fortieth of the loss's curvature.
 PENALTY_SHARE = 1 / 40
+PIECES = 16  # in which that sample is transformed
 HEADROOM = 1.25  # of the scale over the largest entry of that sample
 FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
 
@@ -92,7 +93,7 @@ class Preconditioner:
         self.scales = column_scales(objective)
         rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
         chosen = np.sort(random.choice(len(X), rows, replace=False))
-        sample = (X[chosen] - objective.mean) / self.scales
+        sample = self._scaled(chosen)
         self.mean_square = float(np.einsum("ij,ij->j", sample, sample).max()) / rows
         if objective.weights is not None:
             s = objective.weights[chosen]
@@ -112,8 +113,10 @@ class Preconditioner:
         # Of x', to begin with.
         self.largest = float((objective.largest / self.scales).max())
         if rank:
-            raw = (X[chosen] - objective.mean) / self.scales
-            self.largest = HEADROOM * float(np.abs(self._shrunk(raw)).max())
+            # In pieces: the temporaries of all these rows would be most of what a fit takes.
+            pieces = np.array_split(chosen, PIECES)
+            largest = max(np.abs(self._shrunk(self._scaled(piece))).max() for piece in pieces)
+            self.largest = HEADROOM * float(largest)
 
     @property
     def rank(self) -> int:
@@ -135,6 +138,12 @@ class Preconditioner:
     def gradient(self, of_w: FloatArray) -> FloatArray:
         """The gradient with respect to v, P times that with respect to w."""
         return self._shrunk(of_w / self.scales)
+
+    def _scaled(self, chosen: NDArray[np.integer]) -> FloatArray:
+        """Rows of the data, centered and in units of the columns' scales."""
+        rows: FloatArray = self.objective.X[chosen] - self.objective.mean
+        rows /= self.scales
+        return rows
 
     def _shrunk(self, v: NDArray[Any]) -> NDArray[Any]:
         if not self.rank:

@@ -241,7 +241,8 @@ def test_a_warm_start_saves_epochs():
 @pytest.mark.parametrize("data", [load_digits, load_diabetes], ids=lambda f: f.__name__)
 def test_the_number_of_threads_changes_no_bit(data, monkeypatch):
     # Small blocks, so that there are many of them.
-    monkeypatch.setattr("halpbench.solvers.objective.BLOCK_ELEMENTS", 1000)
+    for name in ("BLOCK_ELEMENTS", "GRADIENT_ELEMENTS"):
+        monkeypatch.setattr(f"halpbench.solvers.objective.{name}", 1000)
     X, y = data(return_X_y=True)
     estimator = HALPClassifier if data is load_digits else HALPRegressor
     one, three = (estimator(n_jobs=n, random_state=0).fit(X, y) for n in (1, 3))

@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 # still in the cache when it is read the second time. The partition must not depend on the number of
 # threads, because the partial sums follow it.
 BLOCK_ELEMENTS = 1 << 18
+# Of a block that a full gradient reads as it is. Threads hand the interpreter's lock to each other
+# some twenty times a block; on one thread this size is as fast as the other.
+GRADIENT_ELEMENTS = 1 << 21
 
 FOLDED = 4096  # elements of rows that are reduced together
 
@@ -106,8 +109,10 @@ class LinearObjective:
     def _partition(self) -> None:
         n, d = self.X.shape
         self.total_weight = float(n) if self.weights is None else float(self.weights.sum())
-        step = max(1, BLOCK_ELEMENTS // d)
-        self.blocks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
+        self.blocks, self._large_blocks = (
+            [slice(i, min(i + step, n)) for i in range(0, n, step)]
+            for step in (max(1, elements // d) for elements in (BLOCK_ELEMENTS, GRADIENT_ELEMENTS))
+        )
 
     def of_samples(self, chosen: NDArray[np.integer]) -> LinearObjective:
         """The mean over some of the samples, copied: centered by the mean of all, as float32."""
@@ -242,10 +247,11 @@ class LinearObjective:
         inside = self._center_blocks
         offset = (b if inside else b - w @ self.mean).astype(dtype)
         mean = self.mean.astype(dtype)
+        converted = inside or self.X.dtype != dtype
 
         def part(rows: slice) -> tuple[float, FloatArray, FloatArray]:
             block = self.X[rows]
-            if inside or block.dtype != dtype:
+            if converted:
                 block = np.subtract(block, mean if inside else 0, out=self.scratch(rows, dtype))
             margins = block @ columns
             margins += offset
@@ -264,7 +270,9 @@ class LinearObjective:
             )
 
         loss, total, gradient_b = 0.0, np.zeros(w.shape), np.zeros(len(w))
-        for block_loss, block_gradient, block_sum in self.map_blocks(part):
+        for block_loss, block_gradient, block_sum in self._map(
+            part, self.blocks if converted else self._large_blocks
+        ):
             loss += block_loss
             total += block_gradient
             gradient_b += block_sum

@@ -114,7 +114,7 @@ class Preconditioner:
         self.largest = float((objective.largest / self.scales).max())
         if rank:
             # In pieces: the temporaries of all these rows would be most of what a fit takes.
-            pieces = np.array_split(chosen, PIECES)
+            pieces = np.array_split(chosen, min(PIECES, rows))
             largest = max(np.abs(self._shrunk(self._scaled(piece))).max() for piece in pieces)
             self.largest = HEADROOM * float(largest)
 

@@ -122,8 +122,9 @@ class LinearObjective:
         part.weights = None if self.weights is None else self.weights[chosen]
         part._at_zero = None
         part._partition()
+        mean = self.mean.astype(self.X.dtype)
         for rows in part.blocks:
-            np.subtract(self.X[chosen[rows]], self.mean, out=part.X[rows], casting="same_kind")
+            np.subtract(self.X[chosen[rows]], mean, out=part.X[rows], casting="same_kind")
         part.mean, part._center_blocks = np.zeros_like(self.mean), False
         return part
 

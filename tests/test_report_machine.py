@@ -1,13 +1,21 @@
 """A machine record in words."""
 
+import json
+
 import pytest
 
 from halpbench.bench import machine as bench_machine
-from halpbench.report import machine
+from halpbench.report import machine, shapes
 
 CEILINGS = {
     "read": [
-        {"level": level, "backend": backend, "threads": threads, "gigabytes_per_second": speed}
+        {
+            "level": level,
+            "size_bytes": None,
+            "backend": backend,
+            "threads": threads,
+            "gigabytes_per_second": speed,
+        }
         for level, backend, threads, speed in [
             ("L1", "fast", 1, 300.0),
             ("DRAM", "fast", 1, 20.0),
@@ -38,8 +46,15 @@ def test_every_group_has_lines_and_names_the_facts(here):
         assert backend in groups["Build"]["usable"]
 
 
+def test_a_record_has_what_is_expected_of_one(here):
+    measured = here | {"ceilings": CEILINGS}
+    assert shapes.misfit(json.loads(json.dumps(measured)), shapes.MACHINE, "machine") == ""
+
+
 def test_a_machine_of_which_little_is_known(tmp_path):
-    groups = dict(machine.describe(bench_machine.record(tmp_path)))
+    record = bench_machine.record(tmp_path)
+    assert shapes.misfit(record, shapes.MACHINE, "machine") == ""
+    groups = dict(machine.describe(record))
     assert groups["CPU"]["caches"] == "unknown"
     assert "turbo unknown" in groups["System"]["governor"]
 

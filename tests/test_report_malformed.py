@@ -17,7 +17,7 @@ from test_report_tables import call, epochs, kernel
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record, Run, Series, Store
-from halpbench.report import compare, shapes, tables
+from halpbench.report import compare, machine, shapes, tables
 
 FITTED = {"name": "fitted", "n_samples": 50, "n_features": 9, "n_classes": 3, "l2": 0.1}
 SOLVED = {"source": "a generator", "error_bound": 1e-12}
@@ -88,6 +88,9 @@ def everything_made_of(store):
         for rows in report.data.values():
             tables.as_csv(rows)
         tables.show([report], Console(file=io.StringIO()))
+        if report.machine:
+            machine.describe(report.machine)
+            machine.ceilings(report.machine)
     return reports
 
 
@@ -114,15 +117,15 @@ def test_a_malformed_record_spoils_nothing(tmp_path_factory, content):
 
 @settings(max_examples=25)
 @given(mutated(MACHINE))
-def test_a_malformed_machine_is_unknown(tmp_path_factory, machine):
+def test_a_malformed_machine_is_unknown(tmp_path_factory, content):
     store = Store(tmp_path_factory.mktemp("results"), "cpu")
     for record in GOOD:
         store.add(record)
-    store.add_machine("f", machine)
+    store.add_machine("f", content)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         reports = everything_made_of(store)
-        runs = [Run(name, "f", machine, GOOD) for name in "AB"]
+        runs = [Run(name, "f", content, GOOD) for name in "AB"]
         assert compare.compare(runs, "machines").rows
         compare.compare(runs)
     assert {bool(report.machine) for report in reports} == {not caught}

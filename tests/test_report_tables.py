@@ -14,13 +14,40 @@ from halpbench.report import cells, tables
 from halpbench.report import epochs as epoch_tables
 
 MACHINE = {
-    "cpu": {"model": "Fast CPU", "microarchitecture": "zen9", "cores": 2},
-    "caches": [{"level": 1, "size_bytes": 32768}],
+    "cpu": {
+        "vendor": "Maker",
+        "model": "Fast CPU",
+        "family_model_stepping": "1/2/3",
+        "microarchitecture": "zen9",
+        "isa": ["avx2"],
+        "cores": 2,
+        "threads": 2,
+        "usable_cores": 2,
+        "smt": "off",
+    },
+    "caches": [{"level": 1, "size_bytes": 32768, "shared_by": "0"}],
     "memory_bytes": 8 * 2**30,
-    "system": {"hypervisor": "none", "governor": "performance", "turbo": "unknown"},
-    "build": {"kernels": {"compiler": "gcc 99"}, "backends": ["avx2", "scalar"], "active": "avx2"},
+    "numa_nodes": "unknown",
+    "system": {
+        "os": "Linux",
+        "kernel": "6.0",
+        "libc": "glibc 2",
+        "hypervisor": "none",
+        "huge_pages": "madvise",
+        "governor": "performance",
+        "turbo": "unknown",
+    },
+    "build": {
+        "kernels": {"compiler": "gcc 99", "flags": ["-O3"], "levels": {"avx2": ["-mavx2"]}},
+        "backends": ["avx2", "scalar"],
+        "active": "avx2",
+        "code": "c0de",
+    },
     "python": "CPython 3.11",
+    "libraries": {"numpy": "2.0"},
+    "blas": [{"name": "openblas", "version": "0.3", "threads": 1, "architecture": "Zen"}],
     "revision": "abc123",
+    "state": {"load_1min": 0.1, "memory_available_bytes": 4 * 2**30},
 }
 
 

@@ -56,8 +56,8 @@ def measured(value: Any) -> bool:
     return value is None or norm(value)
 
 
-def reasons(value: Any) -> bool:
-    """Names and the reasons why they are absent."""
+def texts(value: Any) -> bool:
+    """Names and a text for each."""
     return isinstance(value, Mapping) and all(map(text, value.values()))
 
 
@@ -74,6 +74,11 @@ def option(value: Any) -> bool:
 def pair(value: Any) -> bool:
     """Two positive integers."""
     return isinstance(value, (list, tuple)) and list(map(count, value)) == [True, True]
+
+
+def names(value: Any) -> bool:
+    """Names, with anything for each."""
+    return isinstance(value, Mapping)
 
 
 def counts(value: Any) -> bool:
@@ -141,7 +146,7 @@ RECORDS: dict[str, dict[str, Shape]] = {
             "grad_norms": [norm],
             "suboptimalities": [norm],
         },
-        "facts": {"absent": reasons},
+        "facts": {"absent": texts},
         "series": [
             _series(
                 {"fit": [count], "cpu": [norm]},
@@ -156,15 +161,42 @@ RECORDS: dict[str, dict[str, Shape]] = {
     },
 }
 
-# What is said of the machine beside the tables.
+# What is said of the machine, beside the tables and on the page.
 MACHINE: Shape = {
-    "cpu": {"model": text, "microarchitecture": text, "cores": known},
-    "caches": [{"level": count, "size_bytes": count}],
+    "cpu": {
+        "vendor": text,
+        "model": text,
+        "family_model_stepping": text,
+        "microarchitecture": text,
+        "isa": [text],
+        "cores": known,
+        "threads": known,
+        "usable_cores": known,
+        "smt": text,
+    },
+    "caches": [{"level": count, "size_bytes": count, "shared_by": text}],
     "memory_bytes": count,
-    "system": {"hypervisor": text, "governor": text, "turbo": text},
-    "build": {"kernels": {"compiler?": text}, "backends": [text]},
+    "numa_nodes": known,
+    "system": {
+        "os": text,
+        "kernel": text,
+        "libc": text,
+        "hypervisor": text,
+        "huge_pages": text,
+        "governor": text,
+        "turbo": text,
+    },
+    "build": {
+        "kernels": {"compiler?": text, "flags?": [text], "levels?": names},
+        "backends": [text],
+        "active": text,
+        "code": text,
+    },
     "python": text,
+    "libraries": texts,
+    "blas": [{"name": text, "version": text, "threads": known, "architecture": text}],
     "revision": text,
+    "state": {"load_1min": norm, "memory_available_bytes": norm},
     "ceilings?": {
         "read": [
             {

@@ -55,8 +55,6 @@ def test_help_teaches(command, capsys):
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["bench", "--suite", "tiny"], "invalid choice: 'tiny'"),
-        (["bench", "--tables", "speed"], "got 'speed'; expected some of kernels, epochs"),
-        (["bench", "--tables", ","], "expected some of kernels"),
         (["bench", "--repeats", "0"], "got '0'; expected an integer of at least 1"),
         (["kernels", "--n", "many"], "got 'many'; expected an integer"),
     ],
@@ -65,6 +63,20 @@ def test_mistakes_in_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "--tables", "speed"], "--tables: got 'speed'; expected some of kernels, epochs"),
+        (["bench", "--tables", ","], "--tables: got ','; expected some of kernels"),
+        (["peers", "--problems", "digits,x"], "got 'digits,x'; expected some of digits, tall"),
+        (["peers", "--only", "nobody"], "--only: got 'nobody'; expected some of halpbench"),
+    ],
+)
+def test_unknown_names_are_refused(arguments, message, capsys):
+    assert cli.main([*arguments, "--suite", "smoke"]) == 2
     assert message in capsys.readouterr().err
 
 

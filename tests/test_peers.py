@@ -339,10 +339,3 @@ def test_the_command(fake, tmp_path, monkeypatch, capsys):
     assert report["data"]["time_to_accuracy"][0]["contender"] == QUICK
     (folder,) = (tmp_path / "tables").iterdir()
     assert (folder / "peers.md").exists()
-
-
-@pytest.mark.parametrize("option", ["--problems", "--only"])
-def test_unknown_names_are_refused(option, capsys):
-    assert cli.main(["peers", option, "nothing"]) == 2
-    assert "got" in (text := capsys.readouterr().err)
-    assert "expected some of" in text

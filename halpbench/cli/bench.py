@@ -5,7 +5,18 @@ from pathlib import Path
 
 from halpbench.bench import cases, ceilings, dots, loop, machine, runner
 from halpbench.bench.records import Run, Store, stores
-from halpbench.cli.common import RESULTS, Add, console, positive, print_json, progress, say, warn
+from halpbench.cli.common import (
+    RESULTS,
+    Add,
+    add_suite_options,
+    console,
+    positive,
+    print_json,
+    progress,
+    say,
+    some_of,
+    warn,
+)
 from halpbench.report import tables
 
 # The promise is 10 minutes and 1 minute from start to end; a case that has begun is finished, so
@@ -27,24 +38,15 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
         "by the same command: what has a record of this machine and build is not run again.",
     )
-    command.add_argument("--suite", choices=cases.SUITES, default="full", help="default: full")
+    add_suite_options(command)
     command.add_argument(
         "--tables",
-        type=_names,
-        default=cases.TABLES,
         metavar="NAME[,NAME]",
         help=f"some of {', '.join(cases.TABLES)} (default: all)",
     )
     command.add_argument(
         "--repeats", type=positive, metavar="N", help="rounds of each case (default: adaptive)"
     )
-    command.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        help="default: results, or results/smoke for the smoke suite",
-    )
-    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
     command.add_argument(
         "--save",
         type=Path,
@@ -65,6 +67,7 @@ def add_commands(add: Add) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
+    chosen = some_of(cases.TABLES, options.tables, "--tables")
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
     fingerprint = machine.fingerprint(this_machine)
@@ -74,7 +77,7 @@ def _bench(options: argparse.Namespace) -> None:
         backends=this_machine["build"]["backends"],
         cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
         peers=dots.peers(),
-        tables=options.tables,
+        tables=chosen,
         repeats=options.repeats,
     )
     left = 0
@@ -100,7 +103,7 @@ def _bench(options: argparse.Namespace) -> None:
         )
     if options.save:
         Run(str(options.save), fingerprint, this_machine, measured).save(options.save)
-    wanted = {*options.tables, "summary", "roofline"}
+    wanted = {*chosen, "summary", "roofline"}
     reports = [report for report in tables.build(store) if report.name in wanted]
     written = tables.write(store, reports)
     if options.json:
@@ -110,15 +113,6 @@ def _bench(options: argparse.Namespace) -> None:
     say(f"raw records: {store.raw}; tables: {store.tables} ({len(written)} files)")
     if left:
         say(f"no time for {left} of {len(todo)} cases; the same command measures them")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in cases.TABLES]
-    if unknown or not names:
-        expected = ", ".join(cases.TABLES)
-        raise argparse.ArgumentTypeError(f"got {text!r}; expected some of {expected}")
-    return names
 
 
 def _report(options: argparse.Namespace) -> None:

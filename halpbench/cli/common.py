@@ -3,14 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from halpbench.bench import loop
+from halpbench.bench import cases, loop
 from halpbench.report import tables
 from halpbench.report.cells import Table
 
@@ -20,6 +20,20 @@ RESULTS = {"full": Path("results"), "smoke": Path("results/smoke")}
 Run = Callable[[argparse.Namespace], int | None]
 # Adds a command: its name, what runs it, a summary, and what --help says below the options.
 Add = Callable[[str, Run, str, str], argparse.ArgumentParser]
+
+
+def add_suite_options(
+    command: argparse.ArgumentParser, suites: Sequence[str] = cases.SUITES
+) -> None:
+    """Add the options of what keeps records: --suite, --results, --fresh."""
+    command.add_argument("--suite", choices=suites, default="full", help="default: full")
+    command.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="default: results, or results/smoke for the smoke suite",
+    )
+    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
 
 
 @contextmanager
@@ -92,6 +106,16 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"got {text!r}; expected an integer of at least 1")
     return number
+
+
+def some_of(known: Collection[str], text: str | None, option: str) -> list[str]:
+    """Read the names that an option was given, as a,b; all that are known without it."""
+    if text is None:
+        return list(known)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or not set(names) <= set(known):
+        raise ValueError(f"{option}: got {text!r}; expected some of {', '.join(known)}")
+    return names
 
 
 def numbers(text: str) -> tuple[float, ...]:

@@ -1,12 +1,11 @@
 """``halpbench figures``: the paper's experiments."""
 
 import argparse
-from pathlib import Path
 
 from halpbench.bench import cases, machine
 from halpbench.bench.records import Store
 from halpbench.cli import deep
-from halpbench.cli.common import RESULTS, Add, print_json, progress, say
+from halpbench.cli.common import RESULTS, Add, add_suite_options, print_json, progress, say
 
 
 def add_commands(add: Add) -> None:
@@ -25,16 +24,7 @@ def add_commands(add: Add) -> None:
         "RESULTS/figures. An interrupted run is continued by the same command.",
     )
     command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
-    command.add_argument(
-        "--suite", choices=(*cases.SUITES, "deep"), default="full", help="default: full"
-    )
-    command.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        help="default: results, or results/smoke for the smoke suite",
-    )
-    command.add_argument("--fresh", action="store_true", help="run again what has a record")
+    add_suite_options(command, (*cases.SUITES, "deep"))
 
 
 def _figures(options: argparse.Namespace) -> None:

@@ -1,20 +1,20 @@
 """``halpbench peers``: time to accuracy beside the estimators of other libraries."""
 
 import argparse
-from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 
-from halpbench.bench import cases, machine
+from halpbench.bench import machine
 from halpbench.bench.records import Store
 from halpbench.cli.common import (
     RESULTS,
     Add,
+    add_suite_options,
     console,
     positive,
     print_json,
     progress,
     say,
+    some_of,
     warn,
 )
 from halpbench.report import tables
@@ -38,7 +38,7 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables, the figure to RESULTS/figures.\n"
         "An interrupted run is continued by the same command.",
     )
-    command.add_argument("--suite", choices=cases.SUITES, default="full", help="default: full")
+    add_suite_options(command)
     command.add_argument(
         "--problems", metavar="NAME[,NAME]", help="digits, mnist-5k, fashion-mnist, tall, wide"
     )
@@ -49,13 +49,6 @@ def add_commands(add: Add) -> None:
         metavar="SECONDS",
         help="of a contender on a problem; a longer fit is stopped (default: the problem's)",
     )
-    command.add_argument(
-        "--results",
-        type=Path,
-        metavar="DIR",
-        help="default: results, or results/smoke for the smoke suite",
-    )
-    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
 
 
 def _peers(options: argparse.Namespace) -> None:
@@ -63,10 +56,10 @@ def _peers(options: argparse.Namespace) -> None:
     from halpbench.report import figures
 
     known = peers.problems(options.suite)
-    problems = [known[name] for name in _chosen("problem", options.problems, known)]
+    problems = [known[name] for name in some_of(known, options.problems, "--problems")]
     if options.budget is not None:
         problems = [replace(problem, budget_seconds=options.budget) for problem in problems]
-    chosen = _chosen("contender", options.only, contenders.CONTENDERS)
+    chosen = some_of(contenders.CONTENDERS, options.only, "--only")
     todo = peers.cases(problems, chosen, options.suite)
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
@@ -84,14 +77,3 @@ def _peers(options: argparse.Namespace) -> None:
     else:
         tables.show(reports, console())
     say(f"raw records: {store.raw}; tables and figures: {', '.join(map(str, written))}")
-
-
-def _chosen(what: str, text: str | None, known: Collection[str]) -> list[str]:
-    """Read names; all that are known if there is no text."""
-    if text is None:
-        return list(known)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f"got {what} {text!r}; expected some of {', '.join(known)}")
-    return names

@@ -1,1 +1,1 @@
-"""The benchmark: cases (what), clock (how), machine, records, stats, runner."""
+"""The benchmark: what is measured, how, on which machine, and the records of it."""

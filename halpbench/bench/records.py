@@ -51,7 +51,7 @@ class Record:
     Attributes
     ----------
     kind : str
-        "kernel" or "epochs": which case class describes it.
+        Which case class describes it: "kernel", "call", "epochs", "fits" and so on.
     case : mapping
         The fields of the case. Equal fields mean the same measurement.
     fingerprint : str

@@ -50,7 +50,6 @@ SIGNIFICANT = 0.05
 # significant among 300 comparisons; with fewer no change ever could be.
 MIN_SAMPLES = 8
 
-
 # The name that the best backend of each machine goes by, where machines differ in it.
 BEST = "best backend"
 
@@ -117,7 +116,10 @@ def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
         If there are less than two runs, or nothing that the first has in common with another.
     """
     if len(runs) < 2 or across not in ACROSS:
-        raise ValueError(f"got {len(runs)} runs across {across!r}; expected two or more")
+        raise ValueError(
+            f"got {len(runs)} runs across {across!r}; expected two or more across "
+            f"{' or '.join(ACROSS)}"
+        )
     notes: list[str] = []
     if across == "revisions":
         for letter, run in _others(runs):

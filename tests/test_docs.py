@@ -1,0 +1,44 @@
+"""What the documents point at is there, and what must stand in them does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from halpbench import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(p for d in ROOT.glob("[a-z]*/") for p in d.rglob("*.md"))])
+PAGES = [page for page in PAGES if {"tables", "build", "smoke"}.isdisjoint(page.parts)]
+
+
+def anchors(page):
+    """The names that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), flags=re.M)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {text.strip().replace(" ", "-") for text in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        if not re.match(r"https?:", link):
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_the_map_has_every_module():
+    contents = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = contents[contents.index("## The map") : contents.index("Imports run one way")]
+    for path in (ROOT / "halpbench").rglob("*.py"):
+        if not path.name.startswith("__") and path.parent.name != "cli":
+            assert path.name in tree, path
+
+
+def test_the_readme_has_every_command():
+    listed = re.findall(r"^\| `halpbench ([a-z-]+)`", (ROOT / "README.md").read_text(), flags=re.M)
+    usage = re.findall(r"^    ([a-z-]+)", cli._parser().format_help(), flags=re.M)
+    assert sorted(listed) == sorted(usage)

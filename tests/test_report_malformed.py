@@ -139,6 +139,15 @@ def test_good_records_have_no_fault(record):
     assert shapes.fault(record) == ""
 
 
+def test_a_fit_without_a_time_reaches_nothing(tmp_path):
+    untimed = replace(FIT, samples_ns={"fit": (), "cpu": ()})
+    store = Store(tmp_path, "cpu")
+    store.add(GOOD[5])
+    store.add(replace(GOOD[6], series=(untimed,)))
+    (report,) = everything_made_of(store)
+    assert {row["seconds"] for row in report.data["time_to_accuracy"]} == {None}
+
+
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [

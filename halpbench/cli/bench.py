@@ -103,7 +103,7 @@ def _bench(options: argparse.Namespace) -> None:
         )
     if options.save:
         Run(str(options.save), fingerprint, this_machine, measured).save(options.save)
-    wanted = {*chosen, "summary", "roofline"}
+    wanted = {*chosen, *tables.OVERVIEWS}
     reports = [report for report in tables.build(store) if report.name in wanted]
     written = tables.write(store, reports)
     if options.json:

@@ -79,7 +79,9 @@ def _times(rows: Sequence[Row], record: Record) -> Iterator[Row]:
         for quantity, levels in LEVELS.items():
             for level in record.case[levels] if mine else ():
                 there = [
-                    row for row in mine if row[quantity] is not None and row[quantity] <= level
+                    row
+                    for row in mine
+                    if row["repetitions"] and row[quantity] is not None and row[quantity] <= level
                 ]
                 best = min(there, key=lambda row: row["seconds"], default=None)
                 yield {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from halpbench.bench.records import Record
-from halpbench.report.calls import OURS
+from halpbench.report.calls import DTYPES, OURS
 
 # A test of a value, whose docstring says what it expects; [shape], a list of such; (shape,), one of
 # at least one; or names with their shapes, where a name that ends in "?" may be missing.
@@ -43,7 +43,7 @@ def count(value: Any) -> bool:
 
 def dtype(value: Any) -> bool:
     """One of i8, f32, f64."""
-    return value in ("i8", "f32", "f64")
+    return value in DTYPES
 
 
 def known(value: Any) -> bool:

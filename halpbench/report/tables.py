@@ -20,6 +20,9 @@ from halpbench.report.cells import Content, Row, Table
 
 CONSOLE_WIDTH = 100
 
+# Reports of all that `halpbench bench` has measured, whichever tables were asked for.
+OVERVIEWS = ("summary", "roofline")
+
 _Maker = Callable[[Sequence[Record], Mapping[str, Any]], Content]
 
 
@@ -73,12 +76,9 @@ def build(store: Store) -> list[Report]:
         notes = [
             f"{describe(record)}: skipped, {record.skipped}"
             for record in chosen
-            if record.skipped is not None and name not in ("summary", "roofline")
+            if record.skipped is not None and name not in OVERVIEWS
         ]
-        command = f"halpbench {'peers' if name == 'peers' else 'bench'} --suite {suite}"
-        if name not in ("summary", "peers", "roofline"):
-            command += f" --tables {name}"
-        reports.append(Report(name, data, tables, machine, command, notes))
+        reports.append(Report(name, data, tables, machine, _command(name, suite), notes))
     return reports
 
 
@@ -231,10 +231,15 @@ def _machines(store: Store) -> dict[str, dict[str, Any]]:
 
 def _shown_in(record: Record) -> Sequence[str]:
     """Name the reports that a record belongs to."""
-    return (
-        ("peers",)
-        if record.kind in peers.KINDS
-        else (*record.case["tables"], "summary", "roofline")
+    return ("peers",) if record.kind in peers.KINDS else (*record.case["tables"], *OVERVIEWS)
+
+
+def _command(report: str, suite: str) -> str:
+    """Return what measures the same again."""
+    if report == "peers":
+        return f"halpbench peers --suite {suite}"
+    return f"halpbench bench --suite {suite}" + (
+        "" if report in OVERVIEWS else f" --tables {report}"
     )
 
 

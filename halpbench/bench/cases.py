@@ -4,29 +4,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+
 from halpbench.bench import dots
-from halpbench.kernels import BLOCK_ROWS
+from halpbench.kernels import BLOCK_ROWS, FAMILIES
 
 TABLES = ("kernels", "epochs", "convergence")
 SUITES = ("full", "smoke")
 
 DTYPES = ("f64", "f32", "i16", "i8i16", "i8")
 
-# Bytes of an element of the data x, of the model w, and of the constant h of an update, which is 16
-# bits wide for an integer model.
+# Bytes of an element of the data x, of the model w, and of the constant h of an update.
 ELEMENT_BYTES = {
-    "f64": (8, 8, 8),
-    "f32": (4, 4, 4),
-    "i16": (2, 2, 2),
-    "i8i16": (1, 2, 2),
-    "i8": (1, 1, 2),
+    dtype: tuple(np.dtype(kind).itemsize for kind in kinds) for dtype, kinds in FAMILIES.items()
 }
+
+# The dtype of kernels, by the precision's name.
+DTYPE_OF = {"D64fM64f": "f64", "D32fM32f": "f32", "D16M16": "i16", "D8M16": "i8i16", "D8M8": "i8"}
 
 # What few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
 BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)
-
-# Bytes of a data element, by the precision's name.
-DATA_BYTES = {"D64fM64f": 8, "D32fM32f": 4, "D16M16": 2, "D8M16": 1, "D8M8": 1}
 
 
 def operand_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
@@ -242,7 +239,7 @@ class EpochsCase:
     @property
     def bytes_needed(self) -> int:
         """Memory for the original in float64, one temporary of its size, and each copy."""
-        widths = [DATA_BYTES[contender.precision] for contender in self.contenders]
+        widths = [ELEMENT_BYTES[DTYPE_OF[c.precision]][0] for c in self.contenders]
         return self.problem.n_samples * self.problem.n_features * (16 + sum(widths))
 
 

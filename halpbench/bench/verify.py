@@ -17,14 +17,6 @@ TOLERANCE = {"f32": 1e-3, "f64": 1e-10}
 # Of quantization: most of what is drawn fits, and some of it saturates in 8 bits.
 SCALE = 1 / 64
 
-TYPES = {
-    "i8": (np.int8, np.int8),
-    "i8i16": (np.int8, np.int16),
-    "i16": (np.int16, np.int16),
-    "f32": (np.float32, np.float32),
-    "f64": (np.float64, np.float64),
-}
-
 
 class WrongResultError(ArithmeticError):
     """A kernel's result is not the one that NumPy or the scalar backend gives."""
@@ -46,7 +38,7 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
         Rows of the model, for gemv, ger and accumulate.
     """
     rng = np.random.default_rng(n)
-    data, model = TYPES[dtype]
+    data, model, _ = kernels.FAMILIES[dtype]
     if op == "quantize":
         return (
             _random(rng, np.float32, (n,)),

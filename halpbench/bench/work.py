@@ -10,12 +10,9 @@ bytes read of it; and ``"multiply_adds"``, counts by dtype.
 
 from typing import Any
 
-from halpbench.bench.cases import ELEMENT_BYTES, operand_bytes
+from halpbench.bench.cases import DTYPE_OF, ELEMENT_BYTES, operand_bytes
 
 Work = dict[str, Any]
-
-# The dtype of kernels, by the precision's name.
-FAMILIES = {"D64fM64f": "f64", "D32fM32f": "f32", "D16M16": "i16", "D8M16": "i8i16", "D8M8": "i8"}
 
 # An update w - (c x + h) of an element: c x and k h for floats, c x and 2^exponent h for int16
 # models; for int8 models h is merely added.
@@ -45,7 +42,7 @@ def inner_step(precision: str, n: int, classes: int, data_bytes: int) -> Work:
 
     The row comes from where the data are; model, h and row are then near for the update.
     """
-    dtype = FAMILIES[precision]
+    dtype = DTYPE_OF[precision]
     x, w, h = ELEMENT_BYTES[dtype]
     row, model, constant = n * x, n * classes * w, n * classes * h
     return {

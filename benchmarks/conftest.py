@@ -158,8 +158,8 @@ def measure(benchmark, request):
         )
         ns = {name: [s / calls[name] for s in samples[name][1:]] for name in contenders}
         mine, *references = contenders
-        each = iter(ns[mine])
-        benchmark.pedantic(lambda: _advance(next(each) * 1e-9), rounds=len(ns[mine]))
+        times = iter(ns[mine])
+        benchmark.pedantic(lambda: _advance(next(times) * 1e-9), rounds=len(ns[mine]))
         median, elements = stats.median(ns[mine]).value, contenders[mine][1]
         benchmark.extra_info |= {
             **info,

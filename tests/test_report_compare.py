@@ -11,7 +11,7 @@ import pytest
 from halpbench import cli
 from halpbench.bench import cases
 from halpbench.bench.records import Record, RecordError, Run, Series, Store, load
-from halpbench.report import compare
+from halpbench.report import agreement, compare
 
 MACHINE = {
     "cpu": {
@@ -186,13 +186,13 @@ def test_the_best_backends_of_two_machines_meet():
 )
 def test_other_machines_and_compilers_are_refused(path, value, message):
     runs = [run(1), run(2, machine=changed(path, value))]
-    with pytest.raises(compare.IncomparableError, match=f"run 1 and run 2 .*{message}"):
+    with pytest.raises(agreement.IncomparableError, match=f"run 1 and run 2 .*{message}"):
         compare.compare(runs)
     assert compare.compare(runs, "machines").rows
 
 
 def test_a_lost_machine_record_is_refused():
-    with pytest.raises(compare.IncomparableError, match="run 2: no machine record"):
+    with pytest.raises(agreement.IncomparableError, match="run 2: no machine record"):
         compare.compare([run(1), run(2, machine={})])
 
 

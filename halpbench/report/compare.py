@@ -2,39 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record, Run
-from halpbench.report import cells, epochs, tables
+from halpbench.report import agreement, cells, epochs, tables
 from halpbench.report.cells import Row, Table
 
 ACROSS = ("revisions", "machines")
 KINDS = ("kernel", "call", "epochs")
-
-# Times are comparable only where these fields of the machine records agree. The others may differ
-# between revisions, but some of them explain a change.
-MUST_AGREE = (
-    "cpu.vendor",
-    "cpu.model",
-    "cpu.family_model_stepping",
-    "cpu.isa",
-    "caches",
-    "build.kernels.compiler",
-)
-SHOULD_AGREE = (
-    "cpu.usable_cores",
-    "memory_bytes",
-    "system",
-    "build.kernels.flags",
-    "build.kernels.levels",
-    "python",
-    "libraries.numpy",
-    "libraries.scipy",
-    "blas",
-)
 
 # What every other contender of a record is compared with: the first of these that it has.
 BASELINES = ("f32", epochs.F32, "halpbench")
@@ -60,10 +38,6 @@ NAMED = 3
 SAME_NORM = 0.01
 
 T = TypeVar("T")
-
-
-class IncomparableError(ValueError):
-    """Runs whose times must not be put side by side; the message says which field differs."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +84,7 @@ def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
 
     Raises
     ------
-    IncomparableError
+    agreement.IncomparableError
         Across revisions, if the machines or compilers differ or are not known.
     ValueError
         If there are less than two runs, or nothing that the first has in common with another.
@@ -123,7 +97,7 @@ def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
     notes: list[str] = []
     if across == "revisions":
         for letter, run in _others(runs):
-            notes += _agreement(runs[0], run, letter)
+            notes += agreement.check(runs[0], run, letter)
         measured = [_measured(run, _times) for run in runs]
     else:
         notes += [note for letter, run in lettered(runs) for note in _baseline_lacks(run, letter)]
@@ -148,62 +122,12 @@ def origin(run: Run) -> str:
     return ", ".join(
         [
             run.name,
-            str(_at(machine, "cpu.model")),
-            str(_at(machine, "build.kernels.compiler")),
-            f"revision {_at(machine, 'revision')}",
+            str(agreement.at(machine, "cpu.model")),
+            str(agreement.at(machine, "build.kernels.compiler")),
+            f"revision {agreement.at(machine, 'revision')}",
             started,
         ]
     )
-
-
-# ---- What may be compared ---------------------------------------------------------------------
-
-
-def _agreement(first: Run, other: Run, letter: str) -> list[str]:
-    """Refuse runs of different machines; return notes on what else differs."""
-    for run in (first, other):
-        if not run.machine:
-            raise IncomparableError(
-                f"{run.name}: no machine record belongs to these results, so that nothing tells "
-                "whether their times are comparable"
-            )
-    refused = _differences(first, other, MUST_AGREE)
-    if refused:
-        raise IncomparableError(
-            f"times of {first.name} and {other.name} are not comparable: {'; '.join(refused)} "
-            "(--across machines compares speedups within each instead)"
-        )
-    noted = _differences(first, other, SHOULD_AGREE)
-    return [f"differs between A and {letter}: {difference}" for difference in noted]
-
-
-def _differences(first: Run, other: Run, fields: Sequence[str]) -> list[str]:
-    return [
-        f"{field} is {mine!r} and {theirs!r}"
-        for name in fields
-        for field, mine, theirs in _unequal(
-            name, _at(first.machine, name), _at(other.machine, name)
-        )
-    ]
-
-
-def _unequal(name: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields at or below a name that differ, and both values."""
-    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-        for key in dict.fromkeys([*mine, *theirs]):
-            yield from _unequal(f"{name}.{key}", mine.get(key), theirs.get(key))
-    elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-        for index, pair in enumerate(zip(mine, theirs, strict=True)):
-            yield from _unequal(f"{name}[{index}]", *pair)
-    elif mine != theirs:
-        yield name, mine, theirs
-
-
-def _at(machine: Mapping[str, Any], name: str) -> Any:
-    value: Any = machine
-    for key in name.split("."):
-        value = value.get(key, "unknown") if isinstance(value, Mapping) else "unknown"
-    return value
 
 
 # ---- What is compared -------------------------------------------------------------------------
@@ -278,7 +202,7 @@ def _speedups(record: Record) -> dict[str, list[float]]:
 
 def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
     """Let the best backends of the machines meet under one name, where they differ."""
-    known = [_at(run.machine, "build.backends") for run in runs]
+    known = [agreement.at(run.machine, "build.backends") for run in runs]
     bests = [names[0] if names and isinstance(names, list) else None for names in known]
     if bests.count(bests[0]) == len(bests):
         return list(runs)

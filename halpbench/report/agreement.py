@@ -1,0 +1,91 @@
+"""Which runs may be put side by side: what must be alike in their machine records, or is noted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from halpbench.bench.records import Run
+
+# Times are comparable only where these fields of the machine records agree. The others may differ
+# between revisions, but some of them explain a change.
+MUST_AGREE = (
+    "cpu.vendor",
+    "cpu.model",
+    "cpu.family_model_stepping",
+    "cpu.isa",
+    "caches",
+    "build.kernels.compiler",
+)
+SHOULD_AGREE = (
+    "cpu.usable_cores",
+    "memory_bytes",
+    "system",
+    "build.kernels.flags",
+    "build.kernels.levels",
+    "python",
+    "libraries.numpy",
+    "libraries.scipy",
+    "blas",
+)
+
+
+class IncomparableError(ValueError):
+    """Runs whose times must not be put side by side; the message says which field differs."""
+
+
+def at(machine: Mapping[str, Any], name: str) -> Any:
+    """Return a field of a machine record by its path, as "cpu.model"; "unknown" if it is absent."""
+    value: Any = machine
+    for key in name.split("."):
+        value = value.get(key, "unknown") if isinstance(value, Mapping) else "unknown"
+    return value
+
+
+def check(first: Run, other: Run, letter: str) -> list[str]:
+    """Refuse runs of different machines; return notes on what else differs.
+
+    Parameters
+    ----------
+    first, other : Run
+        A, and the run that is compared with it.
+    letter : str
+        What the notes call the other one.
+
+    Raises
+    ------
+    IncomparableError
+        If a field of `MUST_AGREE` differs, or there is no machine record.
+    """
+    for run in (first, other):
+        if not run.machine:
+            raise IncomparableError(
+                f"{run.name}: no machine record belongs to these results, so that nothing tells "
+                "whether their times are comparable"
+            )
+    refused = _differences(first, other, MUST_AGREE)
+    if refused:
+        raise IncomparableError(
+            f"times of {first.name} and {other.name} are not comparable: {'; '.join(refused)} "
+            "(--across machines compares speedups within each instead)"
+        )
+    noted = _differences(first, other, SHOULD_AGREE)
+    return [f"differs between A and {letter}: {difference}" for difference in noted]
+
+
+def _differences(first: Run, other: Run, fields: Sequence[str]) -> list[str]:
+    return [
+        f"{field} is {mine!r} and {theirs!r}"
+        for name in fields
+        for field, mine, theirs in _unequal(name, at(first.machine, name), at(other.machine, name))
+    ]
+
+
+def _unequal(name: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the fields at or below a name that differ, and both values."""
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        for key in dict.fromkeys([*mine, *theirs]):
+            yield from _unequal(f"{name}.{key}", mine.get(key), theirs.get(key))
+    elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        for index, pair in enumerate(zip(mine, theirs, strict=True)):
+            yield from _unequal(f"{name}[{index}]", *pair)
+    elif mine != theirs:
+        yield name, mine, theirs

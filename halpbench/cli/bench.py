@@ -63,7 +63,9 @@ def add_commands(add: Add) -> None:
         "Writes RESULTS/tables, RESULTS/figures and RESULTS/report.html: one page that holds it\n"
         "all and needs no network, with all machines that have records below RESULTS/raw.",
     )
-    command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
+    command.add_argument(
+        "--results", type=Path, default=RESULTS["full"], metavar="DIR", help="default: results"
+    )
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -25,17 +25,25 @@ def add_commands(add: Add) -> None:
         "--problem", required=True, metavar="NAME", help="a problem, a data set, or a file"
     )
     command.add_argument("--l2", type=float, help="default: the problem's; 0 for a data set")
-    command.add_argument("--samples", type=positive, help="use the first ones only")
-    command.add_argument("--algorithm", default="halp", help="as in the paper (default: halp)")
+    command.add_argument("--samples", type=positive, metavar="N", help="use the first ones only")
+    command.add_argument(
+        "--algorithm", default="halp", metavar="NAME", help="as in the paper (default: halp)"
+    )
     command.add_argument("--precision", metavar="NAME", help="default: D8M8 or D64fM64f")
-    command.add_argument("--data", choices=("quantized", "exact"), default="quantized")
+    command.add_argument(
+        "--data", choices=("quantized", "exact"), default="quantized", help="default: quantized"
+    )
     for name in ("--step-size", "--mu", "--delta"):
         command.add_argument(name, type=numbers, metavar="X[,X]", help="values of the grid")
-    command.add_argument("--epochs", type=positive, default=10, help="default: 10")
-    command.add_argument("--seeds", type=positive, default=1, help="default: 1")
-    command.add_argument("--jobs", type=int, default=-1, help="processes (default: one a core)")
+    command.add_argument("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    command.add_argument("--seeds", type=positive, default=1, metavar="N", help="default: 1")
+    command.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
+    )
     command.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster")
-    command.add_argument("--results", type=Path, default=RESULTS["full"], metavar="DIR")
+    command.add_argument(
+        "--results", type=Path, default=RESULTS["full"], metavar="DIR", help="default: results"
+    )
     command.add_argument("--fresh", action="store_true", help="evaluate again what has a record")
 
 
@@ -50,7 +58,10 @@ def _tune(options: argparse.Namespace) -> None:
     given = {"step_size": options.step_size, "mu": options.mu, "delta": options.delta}
     for name, values in given.items():
         if values is not None and name not in grid:
-            raise ValueError(f"{options.algorithm} does not take --{name}")
+            raise ValueError(
+                f"{options.algorithm} does not take {_option(name)}; expected some of "
+                f"{', '.join(map(_option, grid))}"
+            )
         if values is not None:
             grid[name] = values
     todo = tune.points(
@@ -86,3 +97,8 @@ def _tune(options: argparse.Namespace) -> None:
     print(f"{len(todo)} points, {facts['diverged']} of them diverged")
     for name in facts["at_edge"]:
         print(f"the best {name} is at the edge of the grid; a wider one may have a better")
+
+
+def _option(constant: str) -> str:
+    """Return the option that gives the values of a constant."""
+    return f"--{constant.replace('_', '-')}"

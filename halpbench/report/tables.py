@@ -200,9 +200,9 @@ _MAKERS: dict[str, _Maker] = {
     "kernels": _of_records(kernels.make),
     "epochs": _of_records(epochs.make),
     "convergence": _of_records(convergence.make),
-    "summary": _of_records(summary.make),
     "roofline": roofline.make,
     "peers": _of_records(peers.make),
+    "summary": _of_records(summary.make),  # last, where it is read first on a terminal
 }
 
 # ---- Choosing records -------------------------------------------------------------------------

@@ -22,11 +22,11 @@ help: ## print this list
 bench: build ## make the speedup tables: SUITE=full (10 minutes) or smoke (one), RESULTS=folder
 	$(BIN)/python -m halpbench bench --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
 
-bench-kernels: build ## run pytest-benchmark on every kernel: SUITE=full (6 minutes) or smoke
+bench-kernels: build ## run pytest-benchmark on every kernel: SUITE=full (3 minutes) or smoke
 	$(BIN)/python -m pytest benchmarks --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)") \
 	    --benchmark-autosave --benchmark-save-data
 
-bench-peers: build ## time to accuracy beside the libraries of `make peers`: SUITE=full (12 minutes) or smoke
+bench-peers: build ## time to accuracy beside the libraries of `make peers`: SUITE=full (18 minutes) or smoke
 	$(BIN)/python -m halpbench peers --suite $(SUITE) $(if $(RESULTS),--results "$(RESULTS)")
 
 figures: $(if $(filter deep,$(SUITE)),deep,build) ## draw the paper's figures: SUITE=full (15 minutes), smoke (one) or deep (PyTorch, 20)

@@ -27,7 +27,7 @@ def add_commands(add: Add) -> None:
         _peers,
         "measure time to accuracy beside scikit-learn and other libraries",
         "examples:\n"
-        "  halpbench peers                                everything, some 12 minutes\n"
+        "  halpbench peers                                everything, some 18 minutes\n"
         "  halpbench peers --suite smoke                  a glance, within half a minute\n"
         "  halpbench peers --problems digits,mnist-5k     some of the problems\n"
         "  halpbench peers --only halpbench,'scikit-learn lbfgs'\n\n"

@@ -314,7 +314,11 @@ def test_text_sorts_by_its_letters(wide):
 @pytest.mark.parametrize("width", [320, 375])
 def test_a_phone_shows_the_page_without_scrolling_sideways(browser, width):
     browser.resize(width)
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    # Not the width of the document, which Chromium at times rounds up by a pixel or two.
+    wider = f"""[...document.querySelectorAll("body, body *")]
+        .filter(e => !e.closest(".scroll, nav ul") && e.getBoundingClientRect().right > {width})
+        .map(e => e.outerHTML.slice(0, 80))"""
+    assert browser.evaluate(wider) == []
     # Tables and figures are wider, and scroll within boxes of their own.
     assert browser.evaluate(
         "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"

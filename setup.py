@@ -30,6 +30,9 @@ def read_levels() -> dict[str, tuple[list[str], str]]:
     return {isa: (flags, macro) for isa, macro, *flags in rows}
 
 
+# The inner loop and the full-gradient pass, which reach the kernels through a table of backends.
+CONTEXTS = ("loop", "losses", "pass", "rounding")
+
 LEVELS = read_levels()
 FLAGS, _ = LEVELS.pop("all")
 C_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden", *FLAGS]
@@ -41,7 +44,11 @@ class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         if ext.name == "halpbench._kernels":
             ext.extra_objects = self.compile_kernels()
-            ext.depends = [*ext.depends, *ext.extra_objects]
+        else:
+            ext.extra_objects = [
+                self.compile_object(KERNELS / f"{name}.c", []) for name in CONTEXTS
+            ]
+        ext.depends = [*ext.depends, *ext.extra_objects]
         ext.sources = cythonize([ext], build_dir=str(CYTHON_DIR), quiet=True)[0].sources
         super().build_extension(ext)
 
@@ -133,7 +140,7 @@ def extension(name: str) -> Extension:
 
 choose_compiler()
 setup(
-    # Only _kernels contains the kernels; _loops calls them through its table of backends.
+    # Only _kernels contains the kernels; _loops is handed one of its backends.
     ext_modules=[extension("halpbench._kernels"), extension("halpbench.solvers._loops")],
     cmdclass={"build_ext": BuildKernels},
 )

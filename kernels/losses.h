@@ -76,6 +76,25 @@ static inline void halp_softmax_change(size_t count, const double *restrict p, d
     for (size_t c = 0; c < count; c++) q[c] = sum > 0.0 ? p[c] * q[c] / sum - p[c] : NAN;
 }
 
+/* ---- The table -------------------------------------------------------------------------------*/
+
+/* What the inner loop and the full-gradient pass ask of a loss. A sample has `count` margins and the
+ * target y: `count` values for the squared loss, one label for the others. */
+typedef struct {
+    const char *name;
+    /* Returns the loss; replaces the margins by the reference, which is what `change` needs to know
+     * of them: themselves (squared), probabilities (of label 1: logistic; softmax). `derivative` may be
+     * `margins`, which then holds the derivative. */
+    double (*evaluate)(size_t count, double *margins, const double *target, double *derivative);
+    /* Replaces q by loss'(m + q) - loss'(m), accurate as q goes to zero. */
+    void (*change)(size_t count, const double *reference, double *q);
+    int needs_reference; /* whether `change` reads the reference at all */
+} halp_loss;
+
+typedef enum { HALP_SQUARED, HALP_SOFTMAX, HALP_LOGISTIC, HALP_LOSS_COUNT } halp_loss_code;
+
+extern const halp_loss halp_losses[HALP_LOSS_COUNT];
+
 /* What the next step will want: `bytes` from p on. */
 static inline void halp_prefetch(const void *p, size_t bytes)
 {

@@ -5,26 +5,26 @@ from numpy.typing import NDArray
 
 from halpbench._kernels import Rng
 
-FAMILY_OF: dict[str, int]
+FORMATS: dict[str, tuple[int, str, str]]
+DATA: tuple[str, ...]
 
 class InnerLoop:
     def __init__(
         self,
-        family: str,
+        precision: str,
         loss: int,
-        centered: bool,
         x: NDArray[Any],
         z: NDArray[Any],
-        h: NDArray[Any] | None,
-        h_exponent: int,
-        h_wide: bool,
-        reference: NDArray[np.float64] | None,
-        scale_x: float,
-        scale_z: float,
+        *,
+        centred: bool,
+        reference: NDArray[np.float64] | None = None,
+        h: NDArray[np.float64] | None = None,
+        scale_x: float = 1.0,
+        scale_z: float = 1.0,
         step_size: float,
-        l2: float,
-        fold_every: int,
-        rng: Rng,
+        l2: float = 0.0,
+        fold_every: int = 0,
+        rng: Rng | None = None,
     ) -> None: ...
     @property
     def rho(self) -> float: ...
@@ -34,14 +34,15 @@ class GradientPass:
     def __init__(
         self,
         x: NDArray[Any],
-        scale_x: float,
         w: NDArray[Any],
-        scale_w: float,
-        targets: NDArray[Any],
+        targets: NDArray[np.float64],
         loss: int,
+        *,
         fused: bool,
         gradient: NDArray[np.float64],
-        reference: NDArray[np.float64] | None,
+        reference: NDArray[np.float64] | None = None,
+        scale_x: float = 1.0,
+        scale_w: float = 1.0,
     ) -> None: ...
     @property
     def loss(self) -> float: ...

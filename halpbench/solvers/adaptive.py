@@ -30,7 +30,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import kernels, memory
-from halpbench._kernels import encode_h
 from halpbench.fixedpoint import largest_integer
 from halpbench.solvers._loops import InnerLoop
 from halpbench.solvers.objective import FloatArray, LinearObjective
@@ -380,23 +379,18 @@ class _Descent:
         self.reach = 0.0
         for part in range(self.parts):
             h = (a / scale) * (gradient + self._penalty(moved))
-            encoded, exponent, wide = encode_h(h, 1.0, precision.name)
             loop = InnerLoop(
                 precision.name,
                 LOSSES[self.objective.kind],
-                True,
                 _whole(rows.values),
                 _whole(z),
-                encoded,
-                exponent,
-                wide,
-                reference,
-                rows.scale,
-                scale,
-                a,
-                0.0,
-                0,
-                self.rounding,
+                centred=True,
+                reference=reference,
+                h=h,
+                scale_x=rows.scale,
+                scale_z=scale,
+                step_size=a,
+                rng=self.rounding,
             )
             chunk = samples[bounds[part] : bounds[part + 1]]
             if loop.run(chunk) < len(chunk):

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels, memory
-from halpbench._kernels import encode_h
 from halpbench.fixedpoint import (
     bit_centering_scale,
     count_saturated,
@@ -32,6 +31,7 @@ Problem = LeastSquares | SoftmaxRegression
 ALGORITHMS = ("sgd", "lp-sgd", "svrg", "lp-svrg", "halp")
 VARIANCE_REDUCED = ("svrg", "lp-svrg", "halp")
 INTERRUPTIBLE_BYTES = 1 << 27  # of data between two chances for Ctrl-C: some tens of milliseconds
+LOSSES = {"squared": 0, "softmax": 1}  # codes of kernels/losses.h
 FOLD_BELOW = 1 - 1 / 64  # of an integer model's rho, see Run._fold_every
 
 
@@ -149,6 +149,7 @@ class Run:
         self._rounding = kernels.Rng(seed)
         self._data = prepare(problem.X, self.precision, data, quantized_bits)
         self._shape = (problem.n_outputs, problem.n_features)
+        self._y = np.ascontiguousarray(problem.y, np.float64).reshape(-1, 1)
         self._w = np.zeros(self._shape)
         if w0 is not None:
             start = np.asarray(w0, np.float64)
@@ -275,33 +276,20 @@ class Run:
     def _loop(
         self, z: NDArray[Any], h: NDArray[np.float64] | None, scale: float, centered: bool
     ) -> InnerLoop:
-        every = self._fold_every()
-        exponent, wide = (13 if self.precision.name == "D8M8" else 0), False
-        encoded: NDArray[Any] | None = None
-        if h is not None and self.precision.is_integer:
-            # rho is in (0, 1] between two foldings, and h should be divided by it: its mean is.
-            shrink = 1 - self.step_size * self.problem.l2
-            correction = every / sum(shrink**t for t in range(1, every + 1)) if every else 1.0
-            encoded, exponent, wide = encode_h(h, correction, self.precision.name)
-        elif h is not None:
-            encoded = memory.padded_rows(*self._shape, self.precision.model)
-            encoded[...] = h
         return InnerLoop(
             self.precision.name,
-            self.problem.kind == "softmax",
-            centered,
+            LOSSES[self.problem.kind],
             _padded(self._data.inner.values),
             _padded(z),
-            encoded,
-            exponent,
-            wide,
-            self._reference,
-            self._data.inner.scale,
-            scale,
-            self.step_size,
-            self.problem.l2,
-            every,
-            self._rounding,
+            centred=centered,
+            reference=self._reference,
+            h=h,
+            scale_x=self._data.inner.scale,
+            scale_z=scale,
+            step_size=self.step_size,
+            l2=self.problem.l2,
+            fold_every=self._fold_every(),
+            rng=self._rounding,
         )
 
     def _fold_every(self) -> int:
@@ -360,14 +348,14 @@ class Run:
             w[:, : problem.n_features] = at
         whole = GradientPass(
             x,
-            full.scale,
             w,
-            scale_w,
-            problem.y,
-            problem.kind == "softmax",
-            not self.precision.is_integer,
-            total,
-            reference,
+            self._y,
+            LOSSES[problem.kind],
+            fused=not self.precision.is_integer,
+            gradient=total,
+            reference=reference,
+            scale_x=full.scale,
+            scale_w=scale_w,
         )
         step = max(1, INTERRUPTIBLE_BYTES // (x.strides[0] * (1 + problem.n_outputs)))
         for start in range(0, problem.n_samples, step):

@@ -1,6 +1,7 @@
 """What the tests share: every backend in turn, and the settings of hypothesis."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("halpbench")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, in a run in the background, whose shell ignores it, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=kernels.compiled())

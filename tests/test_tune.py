@@ -63,10 +63,16 @@ def test_other_code_is_another_fingerprint():
     assert fingerprint("a") == fingerprint("a")
 
 
+def assert_same_winner(found, expected):
+    """The norm but for the last bits: BLAS may use other numbers of threads in other processes."""
+    norm = pytest.approx(expected.facts["grad_norm"], rel=1e-9)
+    assert found.facts == expected.facts | {"grad_norm": norm}
+
+
 def test_processes_find_the_same_winner(store, todo, tmp_path):
     alone = tune.tune(todo, store, "f")
     together = tune.tune(todo, Store(tmp_path / "other", "machine"), "f", jobs=2)
-    assert together.facts == alone.facts
+    assert_same_winner(together, alone)
 
 
 MISSING = [m for m in ("dask", "distributed") if importlib.util.find_spec(m) is None]
@@ -84,7 +90,7 @@ def test_a_dask_cluster_finds_the_same_winner(store, todo, tmp_path):
     ) as cluster:
         address = cluster.scheduler_address
         together = tune.tune(todo, Store(tmp_path / "other", "machine"), "f", scheduler=address)
-    assert together.facts == alone.facts
+    assert_same_winner(together, alone)
 
 
 def test_a_dataset_becomes_a_problem():

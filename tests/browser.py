@@ -89,9 +89,11 @@ class Browser:
         """Return the parameters of the events of this name."""
         return [event["params"] for event in self.events if event.get("method") == method]
 
-    def evaluate(self, expression):
-        """Return the value of a JavaScript expression on the page."""
-        result = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
+    def evaluate(self, expression, wait=False):
+        """Return the value of a JavaScript expression on the page, or what it promises."""
+        result = self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 

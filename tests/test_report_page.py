@@ -144,7 +144,7 @@ def test_equal_records_give_equal_bytes(root, written):
 
 def test_the_headline_has_ratios_and_bounds(text):
     headline = text[text.index("with the bounds") :]
-    line = re.search(r"<td>HALP D8M8</td>.*?</tr>", headline, re.S)[0]
+    line = re.search(r"<td class=.name.>HALP D8M8</td>.*?</tr>", headline, re.S)[0]
     values = re.findall(r'data-value="([^"]*)"', line)
     # Inner step and epoch: 4 times faster, a quarter of the bytes; fewer to the same norm.
     assert [float(value) for value in values[:4]] == [4.0] * 4
@@ -156,6 +156,17 @@ def test_machines_stand_side_by_side(text):
     assert {"caches", "compiler", "libraries"} <= {name for _, name in rows}
     assert [name for differs, name in rows if differs] == ["model"]
     assert text.count("10^9 multiply-adds a second, one thread</figcaption>") == 2
+
+
+def test_slower_is_not_called_times_faster(elements):
+    assert "times as fast" in elements.text
+    assert "times faster" not in elements.text.lower()
+
+
+def test_words_are_explained_before_tables_use_them(elements):
+    tables = elements.text.index("machine by machine")
+    for word in ("Quantized data: ", "exact data: ", "The bound is ", "same gradient norm, the "):
+        assert elements.text.index(word) < tables
 
 
 def test_machines_compare_by_ratios(text):
@@ -311,18 +322,118 @@ def test_text_sorts_by_its_letters(wide):
     assert cells == sorted(cells)
 
 
-@pytest.mark.parametrize("width", [320, 375])
-def test_a_phone_shows_the_page_without_scrolling_sideways(browser, width):
-    browser.resize(width)
-    # Not the width of the document, which Chromium at times rounds up by a pixel or two.
-    wider = f"""[...document.querySelectorAll("body, body *")]
-        .filter(e => !e.closest(".scroll, nav ul") && e.getBoundingClientRect().right > {width})
-        .map(e => e.outerHTML.slice(0, 80))"""
-    assert browser.evaluate(wider) == []
-    # Tables and figures are wider, and scroll within boxes of their own.
-    assert browser.evaluate(
-        "[...document.querySelectorAll('.scroll')].some(box => box.scrollWidth > box.clientWidth)"
+def settle(browser):
+    """Wait until the page is laid out and has been told of new sizes."""
+    browser.evaluate(
+        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))", wait=True
     )
+
+
+@pytest.fixture
+def phone(browser, request):
+    """The page as loaded, in a window of 390 pixels or of the width that a test asks for."""
+    browser.resize(getattr(request, "param", 390), 844)
+    settle(browser)
+    return browser
+
+
+def boxes(browser, selector):
+    """Return [left, top, right, bottom] of the elements that are displayed."""
+    return browser.evaluate(
+        f"[...document.querySelectorAll({selector!r})].map(e => e.getBoundingClientRect())"
+        ".filter(b => b.width && b.height).map(b => [b.left, b.top, b.right, b.bottom])"
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
+def test_the_first_screen_has_the_words_and_the_verdict(browser, width, height):
+    browser.resize(width, height)
+    browser.evaluate("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, 0)")
+    said = browser.evaluate("document.querySelector('.lead').textContent")
+    assert all(word in said for word in ("HALP", "SVRG", "epoch", "D8M16"))
+    assert said.count(".") == 1
+    # Per epoch and to the same norm.
+    assert len(boxes(browser, ".verdict dt")) == 2
+    for left, top, right, bottom in boxes(browser, "h1, .lead, .verdict dt, .verdict dd"):
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+
+
+@pytest.mark.parametrize("phone", [320, 375, 390], indirect=True)
+def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
+    # Not the width of the document, which Chromium at times rounds up by a pixel or two.
+    wider = """[...document.querySelectorAll("body, body *")]
+        .filter(e => !e.closest(".scroll.wider") && e.getBoundingClientRect().right > innerWidth)
+        .map(e => e.outerHTML.slice(0, 80))"""
+    assert phone.evaluate(wider) == []
+
+
+HINTS = """[...document.querySelectorAll(".scroll")].filter(box => box.clientWidth).map(box => [
+    box.scrollWidth > box.clientWidth + 1, getComputedStyle(box, "::before").content !== "none"])"""
+
+
+@pytest.mark.parametrize("phone", [320, 390, 1280], indirect=True)
+def test_tables_fit_or_show_that_they_scroll(phone):
+    phone.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    settle(phone)
+    found = phone.evaluate(HINTS)
+    assert len(found) > 30
+    assert all(scrolls == hint for scrolls, hint in found)
+    # Most fit; which do not depends on the fonts.
+    assert sum(scrolls for scrolls, _ in found) < len(found) / 3
+
+
+def test_a_box_that_becomes_too_narrow_says_so(phone):
+    phone.evaluate("document.querySelector('.scroll').style.width = '60px'")
+    settle(phone)
+    scrolls, hint = phone.evaluate(HINTS)[0]
+    phone.evaluate("document.querySelector('.scroll').style.width = ''")
+    assert (scrolls, hint) == (True, True)
+
+
+def test_names_stand_above_numbers_on_phones_alone(browser):
+    rows = """[...document.querySelectorAll(".table tbody tr")].map(row => {
+        const [name, ...others] = [...row.cells].map(cell => cell.getBoundingClientRect());
+        return [name.bottom, others.filter(b => b.width).map(b => b.top)];
+    }).filter(([bottom]) => bottom)"""
+    browser.resize(390)
+    stacked = browser.evaluate(rows)
+    assert len(stacked) > 20
+    assert all(top >= bottom - 0.5 for bottom, tops in stacked for top in tops)
+    # What is not in a column of its own stands beside the name.
+    assert browser.evaluate(
+        "[...document.querySelectorAll('.table .name')].every(c => !c.clientWidth)"
+    )
+    assert "HALP D8M8" in browser.evaluate(
+        "getComputedStyle(document.querySelector('.table tbody [data-more]'), '::after').content"
+    )
+    browser.resize(1280)
+    assert all(top < bottom for bottom, tops in browser.evaluate(rows) for top in tops)
+
+
+@pytest.mark.parametrize("phone", [390, 1280], indirect=True)
+def test_figures_are_not_cut(phone):
+    width = phone.evaluate("document.documentElement.clientWidth")
+    found = boxes(phone, ".drawing svg")
+    assert len(found) == 9
+    assert all(0 <= left < right <= width for left, _, right, _ in found)
+
+
+def test_figures_on_phones_can_be_enlarged(phone):
+    state = """(() => {
+        const drawing = document.querySelector(".drawing"), box = drawing.querySelector(".scroll");
+        return [drawing.querySelector("svg").getBoundingClientRect().width,
+                box.scrollWidth > box.clientWidth + 1];
+    })()"""
+    small, scrolls = phone.evaluate(state)
+    assert not scrolls
+    press = "document.querySelector('.enlarge').click()"
+    phone.evaluate(press)
+    large, scrolls = phone.evaluate(state)
+    phone.evaluate(press)
+    assert large > 2 * small
+    assert scrolls
+    assert phone.evaluate(state) == [small, False]
 
 
 def luminance(color):

@@ -76,7 +76,7 @@ def mean(samples: Sequence[float]) -> Estimate:
 
 
 def ratio(baseline: Sequence[float], contender: Sequence[float], *, seed: int = 0) -> Estimate:
-    """Estimate how many times faster than `baseline` the `contender` is.
+    """Estimate how many times as fast as `baseline` the `contender` is.
 
     The median of the paired ratios: sample i of both comes from the same round, so that a slow
     moment of the machine falls on both and cancels. A sample more on one side is left out.

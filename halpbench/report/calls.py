@@ -49,7 +49,7 @@ def _rows(record: Record) -> list[Row]:
 
 
 def _winner(record: Record) -> Row:
-    """Name the fastest, and how many times faster it is than the one after it."""
+    """Name the fastest, and its speedup over the one after it."""
     times = {series.contender: cells.per_call(series) for series in record.series}
     first, *others = sorted(times, key=lambda name: stats.median(times[name]).value)
     row: Row = {"n": record.case["n"], "dtype": _dtype(record), "fastest": first}

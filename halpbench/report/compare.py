@@ -47,7 +47,7 @@ class Comparison:
     Attributes
     ----------
     rows : list of Row
-        One for each case, contender and other run. ``ratio``: how many times faster than A (or,
+        One for each case, contender and other run. ``ratio``: how many times as fast as A (or,
         across machines, how many times larger the speedup over the baseline), with interval;
         ``p_value`` of the rank test, ``p_holm`` adjusted for the number of rows that are judged
         (None where samples are too few); ``verdict``: "faster", "slower", "alike" or "too few".
@@ -395,7 +395,7 @@ def _machine_table(title: str, rows: Sequence[Row], brief: bool) -> Table:
         lines.append(line)
     header = ("case", "contender", "A", *letters, *(f"{letter}/A" for letter in letters))
     legend = [
-        f"Times faster than {', '.join(BASELINES)}, measured in turns with it on the same",
+        f"Times as fast as {', '.join(BASELINES)}, measured in turns with it on the same",
         "machine; in brackets 95 % intervals. B/A: how many times larger the speedup is on B; in",
         f"parentheses what does not differ by a rank test, p < {SIGNIFICANT} after adjustment for",
         f"their number (Holm), or has fewer than {MIN_SAMPLES} samples.",

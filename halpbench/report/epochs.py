@@ -145,7 +145,7 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
             ),
             speedups,
             [
-                "Times faster than SVRG in float32 and float64. bound: ratio of the bytes of data "
+                "Times as fast as SVRG in float32 and float64. bound: ratio of the bytes of data "
                 "read.",
                 f"grad norm: after {max(row['epochs'] for row in rows)} epochs, from "
                 f"{cells.norm(rows[0]['first_gradient_norm'])}. same norm: speedup over float32, "

@@ -131,13 +131,13 @@ def speedups(report: Report) -> Iterator[Picture]:
         place.set_title(f"{problem}, {data} data, {backend}", fontsize=7)
     for place in axes[len(panels) :]:
         place.set_axis_off()
-    figure.supylabel("times faster than SVRG in float32", fontsize=8)
+    figure.supylabel("times as fast as SVRG in float32", fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
     yield Picture(
         "speedups",
         figure,
-        "Times faster than SVRG in float32, of an inner step and of a whole epoch, with 95 % "
+        "Times as fast as SVRG in float32, of an inner step and of a whole epoch, with 95 % "
         "intervals. Dashed: the ratio of the bytes read, which is the bound where reading the data "
         "is all.",
     )

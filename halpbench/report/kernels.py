@@ -8,8 +8,7 @@ from halpbench.report import calls, cells
 from halpbench.report.cells import Content, Row, Table
 
 LEGEND = (
-    "i8, i16, f32, f64: data and model; i8i16: int8 data, int16 model. "
-    "x: times faster than float32."
+    "i8, i16, f32, f64: data and model; i8i16: int8 data, int16 model. x: times as fast as float32."
 )
 
 

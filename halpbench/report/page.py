@@ -16,14 +16,20 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 
 from halpbench.bench.records import SCHEMA, Record, Store, stores, write_atomic
-from halpbench.report import cells, figures, machine, paper, tables
+from halpbench.report import cells, figures, machine, paper, tables, verdict
 from halpbench.report.cells import Row, Table
 from halpbench.report.inline import Drawing, drawings
 from halpbench.report.tables import Report
 
 # Reports in the order in which a reader wants them, with what to know first; others follow.
 SECTIONS = {
-    "summary": ("In short", "What low precision gains, beside what it could gain at most."),
+    "summary": (
+        "In short",
+        "What low precision gains, beside what it could gain at most. Quantized data: all read one "
+        "copy of the data, rounded to 8 or 16 bits; exact data: steps read that copy, full "
+        "gradients the original. The bound is the ratio of the bytes of data read, the speedup if "
+        "reading them were all. A backend is the instruction set that the kernels use.",
+    ),
     "epochs": (
         "Speedups",
         "Whole epochs and their inner steps, against SVRG in floating point on the same samples.",
@@ -65,7 +71,7 @@ class Results:
 
 
 class Speedup(NamedTuple):
-    """Times faster than float32, as a number and as text with its interval, and the bound."""
+    """Times as fast as float32, as a number and as text with its interval, and the bound."""
 
     value: float
     text: str
@@ -80,6 +86,17 @@ class Headline(NamedTuple):
     inner: Speedup
     epoch: Speedup
     same_norm: float | None
+
+
+class Layout(NamedTuple):
+    """How a table is laid out: which columns hold numbers, and how many the rows' names.
+
+    On phones the names stand above the numbers.
+    """
+
+    numeric: set[int]
+    names: int
+    columns: int
 
 
 class Part(NamedTuple):
@@ -180,13 +197,14 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
     environment.filters |= {
         "number": cells.number,
         "sort_value": sort_value,
-        "numeric_columns": _numeric_columns,
+        "layout": _layout,
         "scale": _scale,
     }
     sources = [_source(found) for found in [*results, *experiments]]
     prefixes = (f"d{number}-" for number in itertools.count())
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
+        claims=verdict.claims([(found.store.machine, found.reports) for found in results]),
         sections=list(_sections(results, prefixes)),
         experiments=[
             (found.store.machine, _experiments(found.records, prefixes))
@@ -213,13 +231,17 @@ def sort_value(cell: str) -> float | None:
     return float(found[1].replace(",", "")) * _UNITS.get(found[2] or "", 1.0)
 
 
-def _numeric_columns(table: Table) -> set[int]:
-    return {
+def _layout(table: Table) -> Layout:
+    numeric = {
         column
         for row in table.rows
         for column, cell in enumerate(row)
         if sort_value(cell) is not None
     }
+    columns = len(table.header)
+    # Names come first; a table without numbers has one of them.
+    names = max(1, min(numeric)) if numeric else 1
+    return Layout(numeric, min(names, columns), max(1, columns - names))
 
 
 def _scale(headlines: Sequence[Headline]) -> float:
@@ -249,9 +271,8 @@ def _sections(results: Sequence[Results], prefixes: Iterator[str]) -> Iterator[S
 
 def _headlines(reports: Sequence[Report]) -> tuple[str, list[Headline]]:
     """Return the machine's best backend, and HALP on quantized data with it."""
-    rows = [row for report in reports for row in report.data.get("epochs", ())]
-    best = rows[0]["backend"] if rows else ""
-    return best, [
+    rows = verdict.halp_rows(reports)
+    return rows[0]["backend"] if rows else "", [
         Headline(
             row["problem"],
             row["contender"],
@@ -260,9 +281,6 @@ def _headlines(reports: Sequence[Report]) -> tuple[str, list[Headline]]:
             row.get("same_norm_speedup_over_f32"),
         )
         for row in rows
-        if row["contender"].startswith("HALP")
-        and (row["data"], row["backend"]) == ("quantized", best)
-        and "inner_speedup_over_f32" in row
     ]
 
 
@@ -287,7 +305,7 @@ def _across(results: Sequence[Results]) -> Table:
         "Epochs of HALP over SVRG in float32, machine by machine",
         ("problem", "contender", *header),
         [[*key, *(column.get(key, "-") for column in columns)] for key in names],
-        ["Times faster on each machine's best backend, data quantized; -: not measured."],
+        ["Times as fast on each machine's best backend, data quantized; -: not measured."],
     )
 
 

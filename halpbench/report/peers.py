@@ -184,7 +184,7 @@ def _summary(times: Sequence[Row]) -> Table:
         )
     return Table(
         "In short: time to a gradient norm, one thread",
-        ("problem", "norm", "halpbench", "best peer", "which", "times faster"),
+        ("problem", "norm", "halpbench", "best peer", "which", "times as fast"),
         lines,
         ["Below 1, the peer is faster."],
     )

@@ -49,7 +49,7 @@ def _epoch_table(rows: Sequence[Row]) -> Table:
     ]
     header = ("problem", "backend", "contender", "inner, f32", "epoch, f32", "epoch, f64")
     notes = [
-        "Times faster than SVRG in float32 and float64, data quantized for all. D8M16: int8 data,",
+        "Times as fast as SVRG in float32 and float64, data quantized for all. D8M16: int8 data,",
         "int16 model, and so on. same norm: speedup to the same gradient norm as float32, in place",
         "of the same number of epochs.",
         "Intervals, bounds and exact data: table of epochs.",
@@ -62,7 +62,7 @@ def _other_table(rows: Sequence[Row], backends: Sequence[str]) -> Table:
     for measure in dict.fromkeys(row["measure"] for row in rows):
         found = [cells.find(rows, measure=measure, backend=backend) for backend in backends]
         lines.append([measure, *(cells.interval(row, "speedup") for row in found)])
-    return Table("In short: int8 kernels", ("times faster", *backends), lines)
+    return Table("In short: int8 kernels", ("times as fast", *backends), lines)
 
 
 def _kernel_rows(rows: Sequence[Row]) -> Iterator[Row]:

@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed
 BUILT := $(VENV)/built
 C_TESTS := kernels/tests/run.sh
 C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch])
-CYTHON_SOURCES := $(wildcard halpbench/*.p[yx]x halpbench/*.pxd halpbench/*/*.pyx)
+CYTHON_SOURCES := $(shell find halpbench -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-kernels bench-peers figures report test lint test-c test-emulated test-python build format peers deep clean
@@ -83,6 +83,7 @@ $(INSTALLED): pyproject.toml
 	echo "Installing into $(VENV), which takes a minute or two"; \
 	$$python -m venv $(VENV)
 	$(PIP) 'setuptools>=77' 'cython>=3.0'
+	$(BIN)/python setup.py -q build_ext --inplace # shows progress; pip finds nothing left to compile
 	$(PIP) --no-build-isolation -e '.[$(EXTRAS)]'
 	@touch $@
 

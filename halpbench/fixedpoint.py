@@ -7,15 +7,31 @@ more negative number).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bit_centering_scale", "check_bits", "largest_integer", "split_high_low"]
+__all__ = [
+    "CHECKED_BATCHES",
+    "AdaptiveScale",
+    "SaturationWarning",
+    "bit_centering_scale",
+    "check_bits",
+    "largest_integer",
+    "split_high_low",
+]
 
 # Two bits are the fewest that have a positive integer; 24 are what a float32 has.
 BITS = (2, 24)
+
+# Batches after which an adaptive scale is looked at again.
+CHECKED_BATCHES = 256
+
+
+class SaturationWarning(UserWarning):
+    """The scale of HALP was too small: entries of the model reached an end of their range."""
 
 
 def check_bits(bits: int) -> None:
@@ -38,6 +54,45 @@ def bit_centering_scale(gradient_norm: float, mu: float, bits: int) -> float:
     is representable (De Sa et al. 2018, section 4, "bit centering").
     """
     return gradient_norm / (mu * largest_integer(bits))
+
+
+@dataclass
+class AdaptiveScale:
+    """The first scale of every epoch of HALP without ``mu``: it follows the displacement seen.
+
+    The range of the first epoch is that of the steps until the scale is looked at, along the
+    largest entry of the gradient. A later one is twice the displacement seen in the epoch before,
+    as a multiple of that entry, but no more than in the first epoch, and no less than half of the
+    one before: option II may have ended an epoch early.
+
+    Parameters
+    ----------
+    step_size : float
+        Of one sample.
+    batch_size : int
+    epoch_length : int
+        Samples an epoch.
+    bits : int
+        Of the model.
+    """
+
+    step_size: float
+    batch_size: int
+    epoch_length: int
+    bits: int
+
+    def __post_init__(self) -> None:
+        steps = min(self.epoch_length, CHECKED_BATCHES * self.batch_size)
+        self._most = self._range = self.step_size * steps
+
+    def first(self, largest_gradient: float) -> float:
+        """Return the first scale of the epoch at a full gradient with this largest entry."""
+        return self._range * largest_gradient / largest_integer(self.bits)
+
+    def learn(self, displacement: float, largest_gradient: float) -> None:
+        """Take note of the largest displacement of an entry that was seen in that epoch."""
+        wanted = 2 * displacement / largest_gradient
+        self._range = min(self._most, max(wanted, self._range / 2))
 
 
 def split_high_low(w: NDArray[np.float64], out: NDArray[np.int16]) -> float:

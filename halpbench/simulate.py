@@ -9,14 +9,23 @@ al. 2018. Everything but the rounding is float64. For the same seed the samples 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
+from halpbench.batches import checked_batch_size
+from halpbench.fixedpoint import (
+    CHECKED_BATCHES,
+    AdaptiveScale,
+    SaturationWarning,
+    bit_centering_scale,
+    check_bits,
+    largest_integer,
+)
 from halpbench.problems import LeastSquares, SoftmaxRegression
 
 __all__ = ["ALGORITHMS", "FixedPoint", "Simulation", "solve"]
@@ -24,7 +33,38 @@ __all__ = ["ALGORITHMS", "FixedPoint", "Simulation", "solve"]
 Problem = LeastSquares | SoftmaxRegression
 FloatArray = NDArray[np.float64]
 
-ALGORITHMS = ("sgd", "lp-sgd", "svrg", "lp-svrg", "halp")
+
+@dataclass(frozen=True)
+class _Algorithm:
+    """What the algorithms differ in.
+
+    Attributes
+    ----------
+    reduced : bool
+        Whether a step has the full gradient in it, and the change of the sample's.
+    centered : bool
+        Whether the model is kept as its displacement from the centre.
+    rounded : bool
+        Whether it is one of integers.
+    rounded_multipliers : bool
+        Whether the numbers that multiply rows of data are rounded as well.
+    """
+
+    reduced: bool
+    centered: bool
+    rounded: bool
+    rounded_multipliers: bool = False
+
+
+_ALGORITHMS = {
+    "sgd": _Algorithm(reduced=False, centered=False, rounded=False),
+    "lp-sgd": _Algorithm(reduced=False, centered=False, rounded=True),
+    "svrg": _Algorithm(reduced=True, centered=True, rounded=False),
+    "lp-svrg": _Algorithm(reduced=True, centered=False, rounded=True),
+    "halp": _Algorithm(reduced=True, centered=True, rounded=True),
+    "lm-halp": _Algorithm(reduced=True, centered=True, rounded=True, rounded_multipliers=True),
+}
+ALGORITHMS = tuple(_ALGORITHMS)
 
 
 @dataclass(frozen=True)
@@ -116,15 +156,33 @@ class Simulation:
     w : ndarray of float64, of shape ``problem.weight_shape``
     history : DataFrame
         Row 0 is the start, then one row an epoch: ``epoch``; ``loss`` and ``grad_norm`` after it;
-        ``scale``, the value of one unit (NaN where the model is not rounded); ``saturated``,
-        entries at an end of the range.
-    path : list of ndarray, each of shape (steps + 1, *weight_shape)
+        ``first_scale`` and ``scale``, the value of one unit at the first and at the last step (NaN
+        where the model is not rounded); ``saturated``, entries at an end of the range after the
+        last step, and ``most_saturated``, the most that were there at the end or at one of the
+        checks, every 256 batches.
+    path : list of ndarray, each of shape (batches + 1, *weight_shape)
         With ``keep_path``: every iterate of every epoch, the centre first. Otherwise empty.
+    batch_size : int
+        Samples a step.
     """
 
     w: FloatArray
     history: pd.DataFrame
     path: list[FloatArray]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The arguments of `solve` that an inner loop needs, checked."""
+
+    algorithm: _Algorithm
+    model: FixedPoint
+    step_size: float
+    batch_size: int
+    mu: float | None
+    delta: float
+    multiplier_bits: int
 
 
 def solve(
@@ -136,9 +194,11 @@ def solve(
     step_size: float | None = None,
     epoch_length: int | None = None,
     epochs: int = 20,
-    mu: float = 1.0,
+    batch_size: int | str = 1,
+    mu: float | None = None,
     delta: float | None = None,
     option: str = "I",
+    multiplier_bits: int = 8,
     seed: int = 0,
     w0: ArrayLike | None = None,
     keep_path: bool = False,
@@ -148,25 +208,39 @@ def solve(
     Parameters
     ----------
     problem : LeastSquares or SoftmaxRegression
-    algorithm : {"sgd", "lp-sgd", "svrg", "lp-svrg", "halp"}
+    algorithm : {"sgd", "lp-sgd", "svrg", "lp-svrg", "halp", "lm-halp"}
         De Sa et al. 2018: stochastic gradient descent; the same with a rounded model (section 3);
-        Algorithm 1; Algorithm 2; Algorithm 3.
+        Algorithm 1; Algorithm 2; Algorithm 3; HALP for linear models, whose updates are products
+        of integers.
     model : FixedPoint, optional
-        Of the model, for the three that round it; 8 bits by default.
+        Of the model, for those that round it; 8 bits by default.
     data : FixedPoint, optional
         Of the data, quantized once to nearest with the least scale that makes nothing saturate; by
         default the data stay as they are.
     step_size : float, optional
-        By default ``problem.default_step_size()``.
+        Of one sample; by default ``problem.default_step_size()``.
     epoch_length : int, optional
-        Steps an epoch, T; by default 2 N.
+        Samples an epoch, T; by default 2 N.
     epochs : int
-    mu : float
-        HALP: the scale of an epoch is ||gradient|| / (mu (2**(bits-1) - 1)).
+    batch_size : int or "auto"
+        Samples a step, B, from 1 to 64. A step adds up the steps that its samples would take from
+        the same point, and rounds once; the last one of an epoch may have fewer. "auto" takes
+        `batches.largest_batch`.
+    mu : float, optional
+        HALP: the scale of an epoch is ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By
+        default the scale follows the displacement, see `fixedpoint.AdaptiveScale`: the first range
+        is that of 256 batches along the largest entry of the gradient, or of the epoch where it has
+        fewer, and every 256 batches the scale is doubled, and the model halved at random, if more
+        than half of the range is in use.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale; by default the integers represent [-1, 1].
     option : {"I", "II"}
         The next centre is the last iterate of the epoch, or a uniformly random one.
+    multiplier_bits : int
+        LM-HALP: 2 to 24, p. What multiplies a row of data in a step, the step size times the change
+        of the derivative of the loss, is rounded at random to an integer of p bits times a power of
+        two of its own; the product with the row is exact, in the product format, and is rounded
+        with the model.
     seed : int
         Of the samples and of the rounding.
     w0 : array_like of shape ``problem.weight_shape``, optional
@@ -180,50 +254,61 @@ def solve(
         Of a run that leaves the finite numbers: the last finite solution, and a last row of the
         history with infinite loss.
 
+    Warns
+    -----
+    SaturationWarning
+        If a given `mu` makes the model reach an end of its range.
+
     Raises
     ------
+    TypeError
+        If a number of bits, samples or epochs is not an integer.
     ValueError
         For unknown names, and numbers out of range.
     """
     _one_of("algorithm", algorithm, ALGORITHMS)
     _one_of("option", option, ("I", "II"))
+    length = 2 * problem.n_samples if epoch_length is None else epoch_length
+    length, epochs = _count("epoch_length", length, 1), _count("epochs", epochs, 0)
     model = model or FixedPoint()
-    mu = _positive("mu", mu)
-    delta = _positive("delta", 1 / model.highest if delta is None else delta)
+    check_bits(multiplier_bits)
     if data is not None:
         problem = _quantized(problem, data)
     a = _positive("step_size", problem.default_step_size() if step_size is None else step_size)
-    length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
-    if length < 1 or epochs < 0:
-        raise ValueError(f"epoch_length and epochs: got {epoch_length}, {epochs}")
-
+    settings = _Settings(
+        algorithm=_ALGORITHMS[algorithm],
+        model=model,
+        step_size=a,
+        batch_size=checked_batch_size(batch_size, problem, a),
+        mu=None if mu is None else _positive("mu", mu),
+        delta=_positive("delta", 1 / model.highest if delta is None else delta),
+        multiplier_bits=multiplier_bits,
+    )
     samples = np.random.default_rng(seed)
     rounding = np.random.default_rng([seed, 1])
-    w = np.zeros(problem.weight_shape) if w0 is None else np.array(w0, np.float64)
-    if algorithm in ("lp-sgd", "lp-svrg"):
-        # Not at random: the start is the same for every seed, as in the compiled solvers.
-        nearest = FixedPoint(model.bits, model.integer_range, "biased")
-        w = delta * nearest.quantize(w, delta)
+    w = _start(problem, settings, w0)
     loss, gradient = problem.loss_and_gradient(w)
-    rows = [_row(0, loss, gradient, math.nan, 0)]
-    path = []
+    rows, path = [_row(0, loss, gradient, None)], []
+    adaptive = AdaptiveScale(a, settings.batch_size, length, model.bits)
     for epoch in range(1, epochs + 1):
         chosen = samples.integers(problem.n_samples, size=length)
+        batches = np.split(chosen, range(settings.batch_size, length, settings.batch_size))
         if option == "II":
-            chosen = chosen[: samples.integers(1, length + 1)]
-        scale = _scale(algorithm, model, gradient, mu, delta)
-        inner = _Inner(problem, algorithm, model, w, gradient, scale, a, rounding)
+            batches = batches[: samples.integers(1, len(batches) + 1)]
+        inner = _Inner(problem, settings, w, gradient, adaptive, rounding)
         with np.errstate(over="ignore", invalid="ignore"):
-            iterates = inner.run(chosen, keep_path)
+            iterates = inner.run(batches, keep_path)
             loss, gradient = problem.loss_and_gradient(iterates[-1])
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):
-            rows.append(_row(epoch, math.inf, np.array(math.inf), scale, 0))
+            rows.append(_row(epoch, math.inf, np.array(math.inf), inner))
             break
         w = iterates[-1]
         if keep_path:
             path.append(np.array(iterates))
-        rows.append(_row(epoch, loss, gradient, scale, inner.saturated))
-    return Simulation(w, pd.DataFrame(rows), path)
+        rows.append(_row(epoch, loss, gradient, inner))
+    history = pd.DataFrame(rows)
+    _warn_of_saturation(settings, history)
+    return Simulation(w, history, path, settings.batch_size)
 
 
 class _Inner:
@@ -232,64 +317,156 @@ class _Inner:
     def __init__(
         self,
         problem: Problem,
-        algorithm: str,
-        model: FixedPoint,
+        settings: _Settings,
         center: FloatArray,
         full_gradient: FloatArray,
-        scale: float,
-        step_size: float,
+        adaptive: AdaptiveScale,
         rounding: np.random.Generator,
     ) -> None:
-        self.problem, self.algorithm, self.model = problem, algorithm, model
+        self.problem, self.settings, self.rounding = problem, settings, rounding
+        self.adaptive = adaptive if settings.algorithm.centered and settings.mu is None else None
+        self.reach = 0.0
         self.center, self.full_gradient = center, full_gradient
-        self.scale, self.step_size, self.rounding = scale, step_size, rounding
-        self.saturated = 0
+        self.margins = problem.margins(center)
+        # What is rounded: the displacement from the centre, or the model.
+        centered = settings.algorithm.centered
+        self.origin = center if centered else np.zeros_like(center)
+        self.z = center - self.origin
+        self.first_scale = self.scale = math.nan
+        self.saturated = self.most_saturated = 0
 
-    def run(self, samples: NDArray[np.int64], keep_path: bool) -> list[FloatArray]:
+    def run(self, batches: list[NDArray[np.int64]], keep_path: bool) -> list[FloatArray]:
         """Return the iterates, or the last one only."""
-        halp = self.algorithm == "halp"
+        self.first_scale = self.scale = self._scale()
         if self.scale == 0:  # HALP: the gradient is zero, and so is every step
             return [self.center]
-        origin = self.center if halp else np.zeros_like(self.center)
-        z = self.center - origin
         iterates = [self.center]
-        for i in samples:
-            step = self._direction(int(i), origin + z)
-            z = self._round(z - self.step_size * step)
+        for t, samples in enumerate(batches, 1):
+            step = self._sum_of_products(samples) + len(samples) * self._shared_step()
+            self.z = self._round(self.z - step)
             if keep_path:
-                iterates.append(origin + z)
-        if not math.isnan(self.scale):
-            k = np.rint(z / self.scale)
-            ends = (k == self.model.lowest) | (k == self.model.highest)
-            self.saturated = int(np.count_nonzero(ends))
-        return iterates if keep_path else [origin + z]
+                iterates.append(self.origin + self.z)
+            if t == len(batches) or t % CHECKED_BATCHES == 0:
+                self._check(last=t == len(batches))
+        return iterates if keep_path else [self.origin + self.z]
 
-    def _direction(self, i: int, w: FloatArray) -> FloatArray:
-        if self.algorithm in ("sgd", "lp-sgd"):
-            return self._gradient(i, w)
-        return self._gradient(i, w) - self._gradient(i, self.center) + self.full_gradient
+    def _scale(self) -> float:
+        """Return the first value of one unit; NaN where the model is not rounded."""
+        settings = self.settings
+        if not settings.algorithm.rounded:
+            return math.nan
+        if self.adaptive is not None:
+            return self.adaptive.first(float(np.abs(self.full_gradient).max()))
+        if not settings.algorithm.centered or settings.mu is None:
+            return settings.delta
+        norm = float(np.linalg.norm(self.full_gradient))
+        return bit_centering_scale(norm, settings.mu, settings.model.bits)
 
-    def _gradient(self, i: int, w: FloatArray) -> FloatArray:
-        """Return the gradient of f_i at w."""
-        x, y = self.problem.X[i], self.problem.y[i : i + 1]
-        beta = self.problem.margin_derivative((w @ x)[None], y)[0]
-        return np.asarray(np.multiply.outer(beta, x) + self.problem.l2 * w)
+    def _sum_of_products(self, samples: NDArray[np.int64]) -> FloatArray:
+        """Return the part of a step that has rows of data in it."""
+        x, y = self.problem.X[samples], self.problem.y[samples]
+        if self.settings.algorithm.reduced:
+            moved = x @ self._displacement().T
+            beta = _derivative_change(self.problem, self.margins[samples], moved, y)
+        else:
+            beta = self.problem.margin_derivative(x @ self.z.T, y)
+        multipliers = self.settings.step_size * beta
+        if self.settings.algorithm.rounded_multipliers:
+            bits = self.settings.multiplier_bits
+            multipliers = _rounded_multipliers(multipliers, bits, self.rounding)
+        return np.asarray(multipliers.T @ x)
+
+    def _shared_step(self) -> FloatArray:
+        """Return the part of the step of one sample that is the same for every sample."""
+        a, l2 = self.settings.step_size, self.problem.l2
+        if self.settings.algorithm.reduced:
+            return a * (l2 * self._displacement() + self.full_gradient)
+        return a * l2 * self.z
+
+    def _displacement(self) -> FloatArray:
+        return self.z - (self.center - self.origin)
 
     def _round(self, z: FloatArray) -> FloatArray:
         if math.isnan(self.scale):
             return z
-        return self.scale * self.model.quantize(z, self.scale, self.rounding)
+        return self.scale * self.settings.model.quantize(z, self.scale, self.rounding)
+
+    def _check(self, last: bool) -> None:
+        """Count the entries at an end of the range; double an adaptive scale that is too small."""
+        if math.isnan(self.scale):
+            return
+        model = self.settings.model
+        k = np.rint(self.z / self.scale)
+        self.saturated = int(np.count_nonzero((k == model.lowest) | (k == model.highest)))
+        self.most_saturated = max(self.most_saturated, self.saturated)
+        if self.adaptive is None:
+            return
+        used = float(np.abs(k).max())
+        self.reach = max(self.reach, used * self.scale)
+        if last:
+            self.adaptive.learn(self.reach, float(np.abs(self.full_gradient).max()))
+        elif 2 * used > model.highest:
+            self.scale *= 2
+            self.z = self._round(self.z)
 
 
-def _scale(
-    algorithm: str, model: FixedPoint, gradient: FloatArray, mu: float, delta: float
-) -> float:
-    """Return the value of one unit of the model in the epoch; NaN where it is not rounded."""
-    if algorithm in ("sgd", "svrg"):
-        return math.nan
-    if algorithm == "halp":
-        return bit_centering_scale(float(np.linalg.norm(gradient)), mu, int(model.bits))
-    return delta
+def _rounded_multipliers(
+    multipliers: FloatArray, bits: int, rounding: np.random.Generator
+) -> FloatArray:
+    """Round each number at random to an integer of `bits` bits times a power of two of its own."""
+    largest = largest_integer(bits)
+    magnitude = np.where(multipliers == 0, 1.0, np.abs(multipliers))
+    unit = np.exp2(-np.floor(np.log2(largest / magnitude)))
+    k = np.floor(multipliers / unit + rounding.random(multipliers.shape))
+    return np.asarray(unit * np.clip(k, -largest, largest))
+
+
+def _derivative_change(
+    problem: Problem, margins: FloatArray, moved: FloatArray, y: NDArray[Any]
+) -> FloatArray:
+    """Return loss'(margins + moved) - loss'(margins), exact to the last digits as moved vanishes.
+
+    For softmax, p = softmax(m) and q the change of m, it is p (e^q - 1 - s) / (1 + s) with
+    s = sum p (e^q - 1); a difference of two softmaxes would lose the digits that they share.
+    """
+    if isinstance(problem, LeastSquares):
+        return moved
+    if not np.abs(moved).max() < 30:  # far apart: nothing to lose
+        before, after = (problem.margin_derivative(m, y) for m in (margins, margins + moved))
+        return after - before
+    p = np.exp(margins - margins.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    grown = np.expm1(moved)
+    s = (p * grown).sum(axis=1, keepdims=True)
+    return np.asarray(p * (grown - s) / (1 + s))
+
+
+def _start(problem: Problem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:
+    """Return the first centre, representable where the model is what is rounded."""
+    w = np.zeros(problem.weight_shape) if w0 is None else np.array(w0, np.float64)
+    if w.shape != problem.weight_shape or not np.isfinite(w).all():
+        raise ValueError(f"w0: got shape {w.shape}, expected finite {problem.weight_shape}")
+    if settings.algorithm.rounded and not settings.algorithm.centered:
+        # Not at random: the start is the same for every seed, as in the compiled solvers.
+        nearest = replace(settings.model, rounding="biased")
+        w = settings.delta * nearest.quantize(w, settings.delta)
+    return w
+
+
+def _warn_of_saturation(settings: _Settings, history: pd.DataFrame) -> None:
+    """Warn of a `mu` that was given and makes the scale too small."""
+    if settings.mu is None or not settings.algorithm.centered or not settings.algorithm.rounded:
+        return
+    full = history[history["most_saturated"] > 0]
+    if len(full):
+        first = full.iloc[0]
+        warnings.warn(
+            f"mu = {settings.mu:g} makes the scale too small: in epoch {first['epoch']:.0f} "
+            f"{first['most_saturated']:.0f} entries of the model reached an end of their range; "
+            "take a smaller mu, or none",
+            SaturationWarning,
+            stacklevel=3,
+        )
 
 
 def _quantized(problem: Problem, data: FixedPoint) -> Problem:
@@ -300,16 +477,24 @@ def _quantized(problem: Problem, data: FixedPoint) -> Problem:
     return problem.reduced(scale * nearest.quantize(X, scale))
 
 
-def _row(
-    epoch: int, loss: float, gradient: FloatArray, scale: float, saturated: int
-) -> dict[str, Any]:
+def _row(epoch: int, loss: float, gradient: FloatArray, inner: _Inner | None) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "loss": loss,
         "grad_norm": float(np.linalg.norm(gradient)),
-        "scale": scale,
-        "saturated": saturated,
+        "first_scale": inner.first_scale if inner else math.nan,
+        "scale": inner.scale if inner else math.nan,
+        "saturated": inner.saturated if inner else 0,
+        "most_saturated": inner.most_saturated if inner else 0,
     }
+
+
+def _count(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ ALLOWED = {
     "problems": {"kernels"},
     "datasets": set(),
     "solvers": {"problems", "fixedpoint", "kernels", "memory"},
-    "simulate": {"problems", "fixedpoint", "kernels", "solvers"},
+    "batches": {"problems"},
+    "simulate": {"problems", "batches", "fixedpoint", "kernels", "solvers"},
     "estimators": {"solvers", "kernels"},
     "deep": {"fixedpoint", "datasets", "bench"},
     "bench": {

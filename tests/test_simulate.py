@@ -5,6 +5,8 @@ import pytest
 import tolerances
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
+from halpbench.batches import largest_batch
+from halpbench.fixedpoint import SaturationWarning
 from halpbench.simulate import FixedPoint
 
 ALL = [
@@ -134,14 +136,304 @@ def test_halp_converges_at_any_number_of_bits(bits, integer_range, least_squares
     assert found.history["grad_norm"].iloc[-1] < 1e-3 * found.history["grad_norm"].iloc[0]
 
 
+class Definition:
+    """The algorithms as the paper writes them, for batches: every gradient from scratch."""
+
+    def __init__(self, problem, batch, epoch_length, seed):
+        self.problem, self.batch, self.length = problem, batch, epoch_length
+        self.samples = np.random.default_rng(seed)
+        self.rounding = np.random.default_rng([seed, 1])
+
+    def gradient(self, i, w):
+        x, y = self.problem.X[i], self.problem.y[i]
+        if isinstance(self.problem, LeastSquares):
+            return (x @ w - y) * x + self.problem.l2 * w
+        p = np.exp(w @ x)
+        p /= p.sum()
+        p[y] -= 1
+        return np.outer(p, x) + self.problem.l2 * w
+
+    def epoch(self, center, a, reduced, centered, scale, option="I"):
+        """Every iterate; `scale` is None where nothing is rounded."""
+        indices = self.samples.integers(self.problem.n_samples, size=self.length)
+        batches = [indices[t : t + self.batch] for t in range(0, self.length, self.batch)]
+        if option == "II":
+            batches = batches[: self.samples.integers(1, len(batches) + 1)]
+        full = np.mean([self.gradient(i, center) for i in range(self.problem.n_samples)], axis=0)
+        z = np.zeros_like(center) if centered else center
+        iterates = [center]
+        for batch in batches:
+            w = center + z if centered else z
+            steps = [
+                self.gradient(i, w) - (self.gradient(i, center) - full if reduced else 0)
+                for i in batch
+            ]
+            z = z - a * np.sum(steps, axis=0)
+            if scale is not None:
+                z = scale * np.clip(np.floor(z / scale + self.rounding.random(z.shape)), -127, 127)
+            iterates.append(center + z if centered else z)
+        return np.array(iterates)
+
+
+@pytest.mark.parametrize("problem", ["least_squares", "softmax"])
+@pytest.mark.parametrize("option", ["I", "II"])
+@pytest.mark.parametrize("batch", [1, 3, 8])
+@pytest.mark.parametrize("algorithm", ["sgd", "lp-sgd", "svrg", "lp-svrg", "halp"])
+def test_every_iterate_is_that_of_the_definition(algorithm, batch, option, problem, request):
+    problem = request.getfixturevalue(problem)
+    problem = type(problem)(problem.X, problem.y, 0.1)
+    a, length, delta, mu, epochs = 0.01, 20, 0.02, 0.2, 4
+    definition = Definition(problem, batch, length, seed=5)
+    found = simulate.solve(
+        problem,
+        algorithm,
+        step_size=a,
+        epoch_length=length,
+        epochs=epochs,
+        batch_size=batch,
+        mu=mu,
+        delta=delta,
+        option=option,
+        seed=5,
+        keep_path=True,
+    )
+    assert found.batch_size == batch
+    w = np.zeros(problem.weight_shape)
+    reduced, centered = "sgd" not in algorithm, algorithm in ("svrg", "halp")
+    for path in found.path:
+        scale = {"halp": np.linalg.norm(problem.gradient(w)) / (mu * 127)}.get(algorithm, delta)
+        scale = None if algorithm in ("sgd", "svrg") else scale
+        iterates = definition.epoch(w, a, reduced, centered, scale, option)
+        np.testing.assert_allclose(path, iterates, rtol=0, atol=1e-12)
+        w = path[-1]
+    np.testing.assert_allclose(found.history["loss"].iloc[-1], problem.loss(w), rtol=1e-12)
+
+
+def test_the_last_batch_of_an_epoch_may_be_incomplete(least_squares):
+    # Twenty samples: batches of 8, 8 and 4; with a tiny step each moves by its share of B h.
+    found = simulate.solve(
+        least_squares,
+        "svrg",
+        step_size=1e-9,
+        epoch_length=20,
+        epochs=1,
+        batch_size=8,
+        keep_path=True,
+    )
+    moved = np.diff(found.path[0], axis=0)
+    full = 1e-9 * least_squares.gradient(np.zeros(7))
+    for step, size in zip(moved, (8, 8, 4), strict=True):
+        np.testing.assert_allclose(step, -size * full, rtol=1e-6)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+@pytest.mark.parametrize("kind", ["least_squares", "softmax"])
+def test_auto_is_the_largest_batch_that_the_rule_allows(kind, l2, request):
+    problem = request.getfixturevalue(kind)
+    problem = type(problem)(problem.X, problem.y, l2)
+    curvature = {"least_squares": 1.0, "softmax": 0.5}[kind]
+    squares = (problem.X**2).sum(axis=1)
+    smoothness = curvature * squares.max() + l2
+    shared = curvature * np.linalg.eigvalsh(problem.X.T @ problem.X / 60)[-1] + l2
+    sizes = set()
+    for a in np.geomspace(1e-4, 1, 60):
+        allowed = [b for b in range(1, 65) if a * (smoothness + (b - 1) * shared) <= 0.75]
+        assert largest_batch(problem, a) == max(allowed, default=1)
+        sizes.add(largest_batch(problem, a))
+    assert {1, 64} < sizes
+    assert simulate.solve(
+        problem, "svrg", step_size=1e-3, epochs=1, batch_size="auto"
+    ).batch_size == largest_batch(problem, 1e-3)
+
+
+def test_auto_of_many_rows_and_of_wide_data_is_near_the_rule():
+    random = np.random.default_rng(3)
+    for shape in ((4000, 20), (600, 300)):
+        X = random.standard_normal(shape) * np.geomspace(1, 0.1, shape[1])
+        problem = LeastSquares(X, np.zeros(shape[0]))
+        largest = (X**2).sum(axis=1).max()
+        shared = np.linalg.eigvalsh(X.T @ X / shape[0])[-1]
+        a = 0.75 / (largest + 20 * shared)
+        # The rule says 21; eigenvalues of a sample are too large by a fifth at most here.
+        assert 17 <= largest_batch(problem, a) <= 21
+
+
+@pytest.mark.parametrize(
+    ("length", "batch", "steps"), [(1000, 1, 256), (100, 1, 100), (4000, 4, 1024), (1001, 8, 1001)]
+)
+def test_without_mu_the_first_range_is_256_batches_along_the_gradient(
+    length, batch, steps, least_squares
+):
+    options = {"step_size": 1e-3, "epoch_length": length, "batch_size": batch}
+    found = simulate.solve(least_squares, "halp", FixedPoint(10), epochs=1, **options)
+    largest = np.abs(least_squares.gradient(np.zeros(7))).max()
+    scale = found.history["first_scale"].iloc[1]
+    assert scale == pytest.approx(steps * 1e-3 * largest / 511, rel=1e-9)
+
+
+def test_without_mu_a_later_range_is_twice_the_displacement_seen(least_squares):
+    found = simulate.solve(
+        least_squares, "halp", step_size=0.02, epoch_length=250, epochs=12, keep_path=True
+    )
+    # No check before the end of an epoch: what is seen is where it ended.
+    first = before = 250 * 0.02
+    shrunk = 0
+    for path, scale in zip(found.path, found.history["first_scale"].iloc[1:], strict=True):
+        largest = np.abs(least_squares.gradient(path[0])).max()
+        assert scale * 127 == pytest.approx(before * largest, rel=1e-9)
+        seen = np.abs(path[-1] - path[0]).max() / largest
+        before = min(first, max(2 * seen, before / 2))
+        shrunk += before < 0.9 * first
+    assert shrunk > 6
+
+
+def test_an_epoch_that_ended_early_does_not_ruin_the_next(least_squares):
+    found = simulate.solve(
+        least_squares, "halp", step_size=0.02, epoch_length=480, epochs=30, option="II"
+    )
+    norms = found.history["grad_norm"].to_numpy()
+    ranges = found.history["first_scale"].to_numpy()[1:] / norms[:-1]
+    ratio = ranges[1:] / ranges[:-1]
+    # Half of the last range at least, but for the ratio of the largest entry to the norm.
+    assert 0.5 / np.sqrt(7) < ratio.min()
+    assert found.history["grad_norm"].iloc[-1] < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("step_size", "batch", "doublings"), [(1e-6, 1, 5), (4e-4, 1, 4), (4e-4, 4, 3), (2e-3, 1, 2)]
+)
+def test_without_mu_the_scale_grows_with_the_displacement(step_size, batch, doublings):
+    # One sample and one feature: after t steps of B samples the displacement is 1 - (1 - B a)^t.
+    problem = LeastSquares(np.ones((1, 1)), np.array([1.0]))
+    batches, limit, scale_doublings = 2500, 256 * batch * step_size, 0
+    for t in range(256, batches, 256):
+        if 1 - (1 - batch * step_size) ** t > limit / 2 * 2**scale_doublings:
+            scale_doublings += 1
+    assert scale_doublings == doublings
+    found = simulate.solve(
+        problem,
+        "halp",
+        FixedPoint(16),
+        step_size=step_size,
+        epoch_length=batches * batch,
+        epochs=1,
+        batch_size=batch,
+    )
+    row = found.history.iloc[1]
+    assert row["scale"] == row["first_scale"] * 2**doublings
+    assert row["most_saturated"] == 0
+    assert found.w[0] == pytest.approx(1 - (1 - batch * step_size) ** batches, rel=0.005)
+
+
+@pytest.mark.filterwarnings("ignore::halpbench.fixedpoint.SaturationWarning")
+@pytest.mark.parametrize("batch", [1, 8])
+def test_without_mu_halp_does_about_as_well_as_with_the_best(batch, least_squares):
+    convexity = least_squares.strong_convexity()
+    ends = {}
+    for mu in (convexity, 2 * convexity, None):
+        norms = [
+            simulate.solve(
+                least_squares,
+                "halp",
+                step_size=0.02,
+                epochs=10,
+                mu=mu,
+                batch_size=batch,
+                seed=seed,
+                epoch_length=480,
+            ).history["grad_norm"]
+            for seed in range(3)
+        ]
+        ends[mu] = np.median([norm.iloc[-1] for norm in norms])
+    assert ends[None] < 10 * min(ends.values())
+
+
+def test_a_given_mu_that_suffices_does_not_warn(least_squares):
+    mu = 0.5 * least_squares.strong_convexity()
+    found = simulate.solve(least_squares, "halp", mu=mu, epochs=3, step_size=0.02)
+    assert found.history["most_saturated"].max() == 0
+    assert (found.history["first_scale"] == found.history["scale"])[1:].all()
+
+
+@pytest.mark.parametrize("bits", [3, 8])
+def test_lm_halp_rounds_multipliers_to_bits_of_their_own_scale(bits):
+    # The second step of an epoch multiplies its row by c = -a (a g x) x, the first one by zero.
+    problem = LeastSquares(np.ones((1, 1)), np.array([1.0]))
+    a, largest = 0.3, 2 ** (bits - 1) - 1
+    c = a * a
+    unit = 2.0 ** -np.floor(np.log2(largest / c))
+    values = []
+    for seed in range(400):
+        found = simulate.solve(
+            problem,
+            "lm-halp",
+            FixedPoint(24),
+            step_size=a,
+            epoch_length=2,
+            epochs=1,
+            mu=1.0,
+            multiplier_bits=bits,
+            seed=seed,
+            keep_path=True,
+        )
+        first, second = np.diff(found.path[0][:, 0])
+        assert first == pytest.approx(a, abs=2**-22)
+        values.append((a - second) / unit)
+    values = np.array(values)
+    assert largest / 2 - 1 < np.floor(c / unit) <= largest
+    below = np.floor(c / unit)
+    np.testing.assert_allclose(values, np.where(values < below + 0.5, below, below + 1), atol=1e-3)
+    # Unbiased: five standard errors of a Bernoulli variable.
+    assert abs(values.mean() - c / unit) < 5 * 0.5 / 20
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_lm_halp_converges_as_halp_does(batch, softmax):
+    def ends(algorithm, **options):
+        return np.median(
+            [
+                simulate.solve(
+                    softmax,
+                    algorithm,
+                    mu=0.1,
+                    step_size=0.1,
+                    epochs=4,
+                    epoch_length=300,
+                    batch_size=batch,
+                    seed=seed,
+                    **options,
+                )
+                .history["grad_norm"]
+                .iloc[-1]
+                for seed in range(5)
+            ]
+        )
+
+    halp = ends("halp")
+    # A multiplier of two bits is -1, 0 or 1 times a power of two, and yet it converges.
+    start = np.linalg.norm(softmax.gradient(np.zeros((3, 5))))
+    assert halp < ends("lm-halp", multiplier_bits=2) < 0.1 * start
+    assert 1 / 3 < ends("lm-halp", multiplier_bits=8) / halp < 3
+
+
+def test_changes_of_the_softmax_keep_their_digits(softmax):
+    # HALP goes on to where a difference of two softmaxes would be rounding error.
+    options = {"step_size": 0.05, "epoch_length": 600, "epochs": 20, "mu": 0.1}
+    found = simulate.solve(softmax, "halp", FixedPoint(16), **options)
+    assert found.history["grad_norm"].iloc[-1] < 1e-15
+    far = simulate.solve(softmax, "svrg", w0=np.full((3, 5), 80.0), epochs=1, step_size=5.0)
+    assert np.isfinite(far.w).all()
+
+
 def test_wrapping_round_ruins_a_run_that_saturates(least_squares):
     options = {"step_size": 0.02, "epochs": 10, "mu": 20.0}
-    ends = [
-        simulate.solve(least_squares, "halp", FixedPoint(8, saturate=saturate), **options)
-        .history["grad_norm"]
-        .iloc[-1]
-        for saturate in (True, False)
-    ]
+
+    def end(saturate):
+        model = FixedPoint(8, saturate=saturate)
+        return simulate.solve(least_squares, "halp", model, **options).history["grad_norm"].iloc[-1]
+
+    with pytest.warns(SaturationWarning, match="mu = 20 makes the scale too small: in epoch 1 "):
+        ends = [end(saturate) for saturate in (True, False)]
     assert ends[1] > 2 * ends[0]
 
 
@@ -209,13 +501,26 @@ def test_bits_of_another_type_are_refused(bits):
         ({"mu": 0.0}, "mu must be finite and positive"),
         ({"delta": -1.0}, "delta must be finite and positive"),
         ({"step_size": np.nan}, "step_size must be finite and positive"),
-        ({"epoch_length": 0}, "epoch_length and epochs"),
-        ({"epochs": -1}, "epoch_length and epochs"),
+        ({"epoch_length": 0}, "epoch_length must be at least 1, got 0"),
+        ({"epochs": -1}, "epochs must be at least 0, got -1"),
+        ({"batch_size": 0}, "batch_size: got 0, expected an integer from 1 to 64"),
+        ({"batch_size": 65}, "batch_size: got 65, expected an integer from 1 to 64"),
+        ({"batch_size": "all"}, "batch_size: got 'all', expected .* or \"auto\""),
+        ({"multiplier_bits": 1}, "bits must be from 2 to 24"),
+        ({"w0": np.zeros(3)}, r"w0: got shape \(3,\), expected finite \(7,\)"),
+        ({"w0": np.full(7, np.nan)}, "w0: got shape"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message, least_squares):
     with pytest.raises(ValueError, match=message):
         simulate.solve(least_squares, **arguments)
+
+
+@pytest.mark.parametrize("name", ["epoch_length", "epochs", "batch_size", "multiplier_bits"])
+@pytest.mark.parametrize("value", [2.0, True, None.__class__])
+def test_counts_of_another_type_are_refused(name, value, least_squares):
+    with pytest.raises(TypeError, match=name.split("_")[-1]):
+        simulate.solve(least_squares, "lm-halp", **{name: value})
 
 
 @pytest.mark.parametrize("name", ["integer_range", "rounding"])

@@ -7,8 +7,10 @@
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
+#include "margins.h"
 #include "peak.h"
 #include "quantize.h"
+#include "update.h"
 
 HALP_DEFINE_GER(avx2)
 HALP_BACKEND_TABLE(avx2, HALP_CPU_AVX2);

@@ -123,6 +123,10 @@ DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
 
 HALP_DEFINE_GER(scalar)
 
+/* ---- margins and update ----------------------------------------------------------------------*/
+
+#include "batch_scalar.h"
+
 /* ---- accumulate ------------------------------------------------------------------------------*/
 
 #define DEFINE_ACCUMULATE(name, data, weight)                                                      \

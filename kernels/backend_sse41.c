@@ -7,8 +7,10 @@
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
+#include "margins.h"
 #include "peak.h"
 #include "quantize.h"
+#include "update.h"
 
 HALP_DEFINE_GER(sse41)
 HALP_BACKEND_TABLE(sse41, HALP_CPU_SSE41);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "cpu.h"
+#include "family.h"
 #include "rounding.h"
 
 #ifdef __cplusplus
@@ -185,6 +186,8 @@ typedef struct halp_backend {
     uint32_t (*peak_i16)(size_t n, int16_t x, int16_t y);
     uint32_t (*peak_i8i16)(size_t n, int8_t x, int16_t y);
     uint32_t (*peak_i8)(size_t n, int8_t x, int8_t y);
+
+    halp_family family[HALP_FORMAT_COUNT]; /* the kernels of batches: see family.h */
 } halp_backend;
 
 /* ---- Choosing a backend ----------------------------------------------------------------------*/

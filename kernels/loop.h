@@ -17,7 +17,7 @@
 #ifndef HALP_LOOP_H
 #define HALP_LOOP_H
 
-#include "formats.h"
+#include "family.h"
 #include "kernels.h"
 #include "losses.h"
 

@@ -7,7 +7,7 @@
 #ifndef HALP_PASS_H
 #define HALP_PASS_H
 
-#include "formats.h"
+#include "family.h"
 #include "kernels.h"
 #include "losses.h"
 

@@ -23,7 +23,8 @@ void halp_rng_recut(halp_rng *rng, int lane_bits, int fraction)
     const uint64_t mask = ones * ((UINT64_C(1) << fraction) - 1);
     const int drop = lane_bits - fraction;
     if (rng->rounding == HALP_NEAREST)
-        for (int i = 0; i < HALP_POOL_WORDS; i++) rng->lanes[i] = ones << (fraction - 1);
+        for (int i = 0; i < HALP_POOL_WORDS; i++)
+            rng->lanes[i] = fraction > 0 ? ones << (fraction - 1) : 0;
     else
         for (int i = 0; i < HALP_POOL_WORDS; i++) rng->lanes[i] = (rng->pool[i] >> drop) & mask;
 }
@@ -77,6 +78,48 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
         memset(out, 0, HALP_PADDED(n) * sizeof *out);
         for (size_t j = 0; j < n; j++) out[j] = nearest_i16(h[j] * unit);
     }
+    return encoded;
+}
+
+/* ---- h of a batch ----------------------------------------------------------------------------*/
+
+/* v rounded as `rng` says, or to nearest; |result| <= limit, an integer. */
+static int32_t round_h(double v, double limit, halp_rng *rng)
+{
+    const double uniform = rng ? halp_rng_uniform(rng, halp_rng_draw(rng)) : 0.5;
+    return halp_floor(halp_clip(halp_clip(v, limit) + uniform, limit));
+}
+
+/* Of the exponents 0 .. finest the largest with max 2^exponent <= limit, or 0. */
+static int finest_exponent(double max, double limit, int finest)
+{
+    while (finest > 0 && max * (1 << finest) > limit) finest--;
+    return finest;
+}
+
+halp_batch_h halp_encode_batch_h(halp_format format, size_t n, size_t count, const double *h,
+                                 double factor, halp_rng *rng, void *out)
+{
+    const size_t ld = HALP_PADDED(n);
+    const int finest = format == HALP_I8 ? 13 : format == HALP_I16 ? 22 : 14;
+    const double limit = format == HALP_I8 ? 8191.0 : format == HALP_I16 ? 0x1p29 : 32767.0;
+    const double max = h ? largest(n * count, h) * fabs(factor) : 0.0;
+    const int exponent = finest_exponent(max, limit, finest);
+    const double unit = factor * (1 << exponent);
+    /* i8i16 says by how much more than 2^-14 a unit of h is worth. */
+    const halp_batch_h encoded = {h ? out : NULL, ld,
+                                  format == HALP_I8I16 ? 14 - exponent : exponent, 1.0};
+    if (!h) return encoded;
+    memset(out, 0, count * ld * (format == HALP_I16 ? sizeof(int32_t) : sizeof(int16_t)));
+    for (size_t r = 0; r < count; r++)
+        for (size_t j = 0; j < n; j++) {
+            const int32_t h_j = round_h(h[r * n + j] * unit, limit, rng);
+            if (format == HALP_I16)
+                ((int32_t *)out)[r * ld + halp_lane_i16(j)] = h_j;
+            else
+                ((int16_t *)out)[r * ld + (format == HALP_I8 ? halp_lane_batch_i8(j) : j)] =
+                    (int16_t)h_j;
+        }
     return encoded;
 }
 

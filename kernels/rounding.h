@@ -32,7 +32,7 @@ typedef struct {
     uint64_t lanes[HALP_POOL_WORDS];
     uint64_t pool[HALP_POOL_WORDS];
     uint64_t counter;  /* splitmix64 (Steele, Lea, Flood 2014): places and scalar draws */
-    int blocks_left;   /* before the pool advances */
+    int blocks_left;   /* before the pool advances; below 0 behind a large batch */
     int lane_bits;     /* 16 or 32 */
     int lane_fraction; /* bits kept of each lane */
     uint32_t places;   /* where a block can start; a power of two */
@@ -42,7 +42,7 @@ typedef struct {
 void halp_rng_init(halp_rng *rng, uint64_t seed, halp_rounding rounding);
 
 /* Cut the pool into lanes of `lane_bits` bits, uniform in [0, 2^fraction); with nearest rounding all
- * are 2^(fraction-1). Costs nothing when the lanes are so already. */
+ * are 2^(fraction-1), or 0 without fraction bits. Costs nothing when the lanes are so already. */
 void halp_rng_recut(halp_rng *rng, int lane_bits, int fraction);
 void halp_rng_advance(halp_rng *rng);
 
@@ -68,7 +68,7 @@ static inline uint64_t halp_rng_draw(halp_rng *rng)
 /* The block of lanes that a draw names. */
 static inline const void *halp_rng_block(halp_rng *rng, uint64_t draw)
 {
-    if (rng->blocks_left == 0) halp_rng_advance(rng);
+    if (rng->blocks_left <= 0) halp_rng_advance(rng);
     rng->blocks_left--;
     const uint64_t place = (draw >> 32) & (rng->places - 1);
     return (const char *)rng->lanes + place * ((uint32_t)rng->lane_bits / 8);

@@ -4,6 +4,13 @@
 
 #include "kernels.h"
 
+/* margins of rows that are shorter than a vector. */
+#define HALP_MARGINS_SCALAR(name, code, data, model)                                               \
+    void halp_margins_##name##_scalar(size_t n, size_t rows, const void *const *x, const void *w,  \
+                                      size_t ldw, size_t count, double *sums);
+HALP_FORMATS(HALP_MARGINS_SCALAR)
+#undef HALP_MARGINS_SCALAR
+
 int64_t halp_dot_i8_any_scalar(size_t n, const int8_t *x, const int8_t *y);
 
 /* One block (at most 1 KiB of lanes) of an update whose lanes and step size are given. `h` is the

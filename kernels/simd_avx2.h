@@ -2,6 +2,7 @@
 #include "simd_x86.h"
 
 #define VBYTES 32
+#define HALP_REGISTERS 16
 #define HALP_REGISTER "+x"
 
 typedef __m256i vi;
@@ -18,6 +19,7 @@ static inline vi v_load_widen_i8(const int8_t *p)
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)p));
 }
 static inline vi v_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline vi v_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 
 /* int8 elements as 16-bit lanes scaled by 256: the even ones, the odd ones. */
 static inline vi v_even_i8(vi x) { return _mm256_slli_epi16(x, 8); }
@@ -48,6 +50,17 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
     return _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), uv);
 }
 static inline vi v_packs_i32(vi low, vi high) { return _mm256_packs_epi32(low, high); }
+
+/* Interleaved elements of two vectors, and the inverse with saturation, within 128 bits. */
+static inline vi v_zip_low_i8(vi a, vi b) { return _mm256_unpacklo_epi8(a, b); }
+static inline vi v_zip_high_i8(vi a, vi b) { return _mm256_unpackhi_epi8(a, b); }
+static inline vi v_zip_low_i16(vi a, vi b) { return _mm256_unpacklo_epi16(a, b); }
+static inline vi v_zip_high_i16(vi a, vi b) { return _mm256_unpackhi_epi16(a, b); }
+static inline vi v_packs_i16(vi low, vi high) { return _mm256_packs_epi16(low, high); }
+/* Sums of pairs of products of int8, in 16-bit lanes: x enters as x + HALP_BIAS_I8. */
+#define HALP_BIAS_I8 128
+static inline vi v_bias_i8(vi x) { return v_xor(x, _mm256_set1_epi8(-128)); }
+static inline vi v_pairs_i8(vi x, vi k) { return _mm256_maddubs_epi16(x, k); }
 static inline vi v_madd_i16(vi a, vi b) { return _mm256_madd_epi16(a, b); }
 static inline vi v_add_i32(vi a, vi b) { return _mm256_add_epi32(a, b); }
 /* The low 16 bits of each 32-bit lane, unsigned. */
@@ -69,10 +82,15 @@ typedef struct {
     vi sum;
 } acc_i8;
 static inline x_i8 v_prepare_i8(vi x) { return (x_i8){_mm256_abs_epi8(x), x}; }
-static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
+static inline vi v_part_i8(vi sum, x_i8 x, vi y)
 {
     const vi pairs = _mm256_maddubs_epi16(x.abs, _mm256_sign_epi8(y, x.x));
-    return (acc_i8){_mm256_add_epi32(acc.sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline vi v_excess_i8(vi excess, vi y) { return (void)y, excess; }
+static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
+{
+    return (acc_i8){v_part_i8(acc.sum, x, y)};
 }
 static inline vi v_total_i8(acc_i8 acc) { return acc.sum; }
 static inline vi v_dot_i16(vi acc, vi a, vi b)
@@ -80,6 +98,14 @@ static inline vi v_dot_i16(vi acc, vi a, vi b)
     return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
 
+static inline vf vf_bits(vi a) { return _mm256_castsi256_ps(a); }
+static inline vi vf_to_bits(vf a) { return _mm256_castps_si256(a); }
+static inline float vf_sum(vf a)
+{
+    const __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    const __m128 pairs = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps(pairs, pairs, 1)));
+}
 static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_set1(float v) { return _mm256_set1_ps(v); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -93,6 +119,13 @@ static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 
+static inline vd vd_bits(vi a) { return _mm256_castsi256_pd(a); }
+static inline vi vd_to_bits(vd a) { return _mm256_castpd_si256(a); }
+static inline double vd_sum(vd a)
+{
+    const __m128d half = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
+}
 static inline vd vd_zero(void) { return _mm256_setzero_pd(); }
 static inline vd vd_set1(double v) { return _mm256_set1_pd(v); }
 static inline vd vd_load(const double *p) { return _mm256_loadu_pd(p); }

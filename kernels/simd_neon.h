@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define VBYTES 16
+#define HALP_REGISTERS 32
 #define HALP_REGISTER "+w"
 #define HALP_PREFETCH(p) __builtin_prefetch(p)
 #define HALP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
@@ -23,6 +24,7 @@ static inline vi v_set1_i16(int16_t v) { return FROM16(vdupq_n_s16(v)); }
 static inline vi v_set1_i32(int32_t v) { return FROM32(vdupq_n_s32(v)); }
 static inline vi v_load_widen_i8(const int8_t *p) { return FROM16(vmovl_s8(vld1_s8(p))); }
 static inline vi v_xor(vi a, vi b) { return veorq_s8(a, b); }
+static inline vi v_and(vi a, vi b) { return vandq_s8(a, b); }
 
 /* int8 elements as 16-bit lanes scaled by 256: the even ones, the odd ones. */
 static inline vi v_even_i8(vi x) { return FROM16(vshlq_n_s16(V16(x), 8)); }
@@ -63,6 +65,25 @@ static inline vi v_packs_i32(vi low, vi high)
 {
     return FROM16(vcombine_s16(vqmovn_s32(V32(low)), vqmovn_s32(V32(high))));
 }
+
+/* Interleaved elements of two vectors, and the inverse with saturation. */
+static inline vi v_zip_low_i8(vi a, vi b) { return vzip1q_s8(a, b); }
+static inline vi v_zip_high_i8(vi a, vi b) { return vzip2q_s8(a, b); }
+static inline vi v_zip_low_i16(vi a, vi b) { return FROM16(vzip1q_s16(V16(a), V16(b))); }
+static inline vi v_zip_high_i16(vi a, vi b) { return FROM16(vzip2q_s16(V16(a), V16(b))); }
+static inline vi v_packs_i16(vi low, vi high)
+{
+    return vcombine_s8(vqmovn_s16(V16(low)), vqmovn_s16(V16(high)));
+}
+/* Sums of pairs of products of int8, in 16-bit lanes: x enters as x + HALP_BIAS_I8. */
+#define HALP_BIAS_I8 0
+static inline vi v_bias_i8(vi x) { return x; }
+static inline vi v_pairs_i8(vi x, vi k)
+{
+    const int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(k));
+    return FROM16(vpaddq_s16(low, vmull_high_s8(x, k)));
+}
+
 static inline vi v_madd_i16(vi a, vi b)
 {
     const int32x4_t low = vmull_s16(vget_low_s16(V16(a)), vget_low_s16(V16(b)));
@@ -83,10 +104,15 @@ typedef struct {
     vi sum;
 } acc_i8;
 static inline x_i8 v_prepare_i8(vi x) { return (x_i8){x}; }
-static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
+static inline vi v_part_i8(vi sum, x_i8 x, vi y)
 {
     const int16x8_t low = vmull_s8(vget_low_s8(x.x), vget_low_s8(y));
-    return (acc_i8){FROM32(vpadalq_s16(V32(acc.sum), vmlal_high_s8(low, x.x, y)))};
+    return FROM32(vpadalq_s16(V32(sum), vmlal_high_s8(low, x.x, y)));
+}
+static inline vi v_excess_i8(vi excess, vi y) { return (void)y, excess; }
+static inline acc_i8 v_dot_i8(acc_i8 acc, x_i8 x, vi y)
+{
+    return (acc_i8){v_part_i8(acc.sum, x, y)};
 }
 static inline vi v_total_i8(acc_i8 acc) { return acc.sum; }
 static inline vi v_dot_i16(vi acc, vi a, vi b)
@@ -95,6 +121,9 @@ static inline vi v_dot_i16(vi acc, vi a, vi b)
     return FROM32(vmlal_high_s16(low, V16(a), V16(b)));
 }
 
+static inline vf vf_bits(vi a) { return vreinterpretq_f32_s8(a); }
+static inline vi vf_to_bits(vf a) { return vreinterpretq_s8_f32(a); }
+static inline float vf_sum(vf a) { return vaddvq_f32(a); }
 static inline vf vf_zero(void) { return vdupq_n_f32(0); }
 static inline vf vf_set1(float v) { return vdupq_n_f32(v); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
@@ -105,6 +134,9 @@ static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
 
+static inline vd vd_bits(vi a) { return vreinterpretq_f64_s8(a); }
+static inline vi vd_to_bits(vd a) { return vreinterpretq_s8_f64(a); }
+static inline double vd_sum(vd a) { return vaddvq_f64(a); }
 static inline vd vd_zero(void) { return vdupq_n_f64(0); }
 static inline vd vd_set1(double v) { return vdupq_n_f64(v); }
 static inline vd vd_load(const double *p) { return vld1q_f64(p); }

@@ -6,6 +6,7 @@
 #include "kernels.h"
 #include "scalar.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define HALP_PASTE(a, b) a##_##b
@@ -35,6 +36,12 @@ HALP_INLINE vi v_load_tail(const void *p, size_t bytes)
     memcpy(whole, p, bytes);
     return v_load(whole);
 }
+
+/* Bytes of which a load behind `VBYTES - n` of them selects the last n of a vector. */
+static const uint8_t halp_last_bytes[2 * VBYTES] = {
+    [VBYTES... 2 * VBYTES - 1] = 0xff,
+};
+HALP_INLINE vi v_last_bytes(size_t n) { return v_load(halp_last_bytes + n); }
 
 /* A block's worth of h for updates that have none. */
 static const int16_t halp_no_h[HALP_BLOCK_BYTES / 2];

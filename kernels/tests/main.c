@@ -6,8 +6,12 @@
 #include <string.h>
 
 /* A kernel that is added to the table has to be added to the tests. */
-enum { TESTED_OPS = 45 };
-_Static_assert(sizeof(halp_backend) == 2 * sizeof(void *) + TESTED_OPS * sizeof(void (*)(void)),
+enum { TESTED_OPS = 45, TESTED_FORMATS = 5, TESTED_FAMILY_OPS = 2 };
+_Static_assert(sizeof(halp_family) == TESTED_FAMILY_OPS * sizeof(void (*)(void)) &&
+                   (int)HALP_FORMAT_COUNT == (int)TESTED_FORMATS,
+               "test the new kernel or format, then count it");
+_Static_assert(sizeof(halp_backend) == 2 * sizeof(void *) + TESTED_OPS * sizeof(void (*)(void)) +
+                                           TESTED_FORMATS * sizeof(halp_family),
                "test the new kernel, then count it");
 
 static void test_table(const halp_backend *b)
@@ -17,6 +21,11 @@ static void test_table(const halp_backend *b)
     for (int i = 0; i < TESTED_OPS; i++) {
         describe("%s, operation %d", b->name, i);
         CHECK(ops[i] != NULL);
+    }
+    for (int format = 0; format < TESTED_FORMATS; format++) {
+        describe("%s, format %d", b->name, format);
+        CHECK(b->family[format].margins != NULL);
+        CHECK(b->family[format].update != NULL);
     }
     describe("%s", b->name);
     CHECK(halp_find(b->name) == b);
@@ -42,6 +51,7 @@ static void test_backend(const halp_backend *b)
     test_table(b);
     test_integers(b, scalar);
     test_floats(b, scalar);
+    test_batches(b, scalar);
     test_conversions(b, scalar);
     if (b == scalar) test_rounding(scalar); /* the others have its bits */
     printf("%-12s %ld checks\n", b->name, checks_run - before);

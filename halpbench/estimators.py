@@ -20,7 +20,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from halpbench import kernels
-from halpbench.solvers.adaptive import LADDER, minimize
+from halpbench.formats import INTEGER_FORMATS
+from halpbench.solvers.adaptive import minimize
 from halpbench.solvers.objective import BLOCK_ELEMENTS, LinearObjective
 
 __all__ = ["HALPClassifier", "HALPRegressor"]
@@ -42,7 +43,7 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
         "fit_intercept": ["boolean"],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "precision": [StrOptions({"auto", *LADDER})],
+        "precision": [StrOptions({"auto", *INTEGER_FORMATS})],
         "warm_start": ["boolean"],
         "n_jobs": [None, numbers.Integral],
         "random_state": ["random_state"],

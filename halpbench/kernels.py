@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from halpbench import _kernels, memory
+from halpbench import _kernels, formats, memory
 from halpbench._kernels import (
     BackendError,
     Rng,
@@ -52,7 +52,7 @@ __all__ = [
     "use",
 ]
 
-INTEGERS: dict[int, np.dtype[Any]] = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+INTEGERS = {bits: number.dtype for bits, number in formats.INTEGERS.items()}
 
 
 class use:  # noqa: N801 - used as a function, and as a context manager
@@ -180,11 +180,8 @@ def _positive(scale: float) -> float:
 
 
 FAMILIES = {  # kernel family -> dtypes of data, model and h
-    "i8": (np.int8, np.int8, np.int16),
-    "i8i16": (np.int8, np.int16, np.int16),
-    "i16": (np.int16, np.int16, np.int16),
-    "f32": (np.float32, np.float32, np.float32),
-    "f64": (np.float64, np.float64, np.float64),
+    row.family: (row.data.dtype.type, row.model.dtype.type, row.constant.type)
+    for row in formats.FORMATS.values()
 }
 
 TIMED = ("dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read")

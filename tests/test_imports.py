@@ -13,17 +13,19 @@ PACKAGE = Path(__file__).parents[1] / "halpbench"
 # package's own __init__.
 ALLOWED = {
     "memory": set(),
-    "kernels": {"memory"},
+    "formats": set(),
+    "kernels": {"memory", "formats"},
     "fixedpoint": {"kernels"},
     "problems": {"kernels"},
     "datasets": set(),
-    "solvers": {"problems", "fixedpoint", "kernels", "memory"},
+    "solvers": {"problems", "formats", "fixedpoint", "kernels", "memory"},
     "batches": {"problems"},
     "simulate": {"problems", "batches", "fixedpoint", "kernels", "solvers"},
-    "estimators": {"solvers", "kernels"},
+    "estimators": {"solvers", "formats", "kernels"},
     "deep": {"fixedpoint", "datasets", "bench"},
     "bench": {
         "estimators",
+        "formats",
         "solvers",
         "problems",
         "datasets",

@@ -12,8 +12,8 @@ from sklearn.datasets import make_regression
 from sklearn.linear_model import LogisticRegression
 
 from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
+from halpbench.formats import FORMATS
 from halpbench.solvers import ALGORITHMS, DivergenceWarning, Interrupted, Run, run
-from halpbench.solvers.precision import PRECISIONS
 from halpbench.solvers.training_data import prepare
 
 INTEGER_PRECISIONS = ["D8M8", "D8M16", "D16M16"]
@@ -70,8 +70,8 @@ def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, l2, 
     expected, _ = reference.solve_integer(
         problem,
         algorithm,
-        PRECISIONS[precision].data,
-        PRECISIONS[precision].model,
+        FORMATS[precision].data.dtype,
+        FORMATS[precision].model.dtype,
         full_pass(problem, precision, data),
         epochs=2,
         **options,
@@ -91,12 +91,12 @@ def test_integer_solvers_equal_the_oracle_at_any_width(backend, precision, kind,
     problem = make_problem(kind, 0.3, n=9, d=d)
     options = {"step_size": 0.2 / d, "epoch_length": 20, "seed": 5, "mu": 0.2}
     w0 = np.random.default_rng(1).standard_normal(problem.weight_shape)
-    precise = PRECISIONS[precision]
+    precise = FORMATS[precision]
     expected, _ = reference.solve_integer(
         problem,
         "halp",
-        precise.data,
-        precise.model,
+        precise.data.dtype,
+        precise.model.dtype,
         full_pass(problem, precision, "exact"),
         epochs=2,
         w0=w0,
@@ -120,12 +120,12 @@ def test_float_solvers_agree_with_the_oracle(algorithm, precision, data, kind, l
         problem = make_problem(kind, l2, dtype=dtype)
         options = {"step_size": 0.004, "epoch_length": 120, "option": option, "seed": 3}
         expected = reference.solve_float(
-            problem, algorithm, PRECISIONS[precision].data, data, epochs=3, **options
+            problem, algorithm, FORMATS[precision].data.dtype, data, epochs=3, **options
         )
         solver = Run(problem, algorithm, precision, data, **options)
         for w in expected:
             solver.epoch()
-            tolerance = tolerances.path(problem.X.dtype, PRECISIONS[precision].data)
+            tolerance = tolerances.path(problem.X.dtype, FORMATS[precision].data.dtype)
             assert np.abs(solver.w - w).max() <= tolerance * np.abs(w).max()
 
 
@@ -146,7 +146,7 @@ def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
         problem = make_problem(kind, 0.1, n=53, dtype=dtype)
         w0 = np.random.default_rng(1).standard_normal(problem.weight_shape) / 50
         solver = Run(problem, algorithm, precision, data, w0=w0)
-        full = prepare(problem.X, PRECISIONS[precision], data, 8).full
+        full = prepare(problem.X, FORMATS[precision], data, 8).full
         on = problem.reduced(np.ascontiguousarray(full.values * full.scale, np.float64))
         tolerance = tolerances.gradient(full.values.dtype)
 
@@ -175,12 +175,12 @@ def test_backends_agree(backend, algorithm, precision, data):
         with kernels.use("scalar"):
             expected = solve(problem, algorithm, precision, data, **options)
         columns = ["loss", "grad_norm", "saturated"]
-        if PRECISIONS[precision].is_integer:
+        if FORMATS[precision].is_integer:
             np.testing.assert_array_equal(result.w, expected.w)
             np.testing.assert_array_equal(result.history[columns], expected.history[columns])
         else:
             error = np.abs(result.w - expected.w).max()
-            tolerance = tolerances.path(PRECISIONS[precision].data)
+            tolerance = tolerances.path(FORMATS[precision].data.dtype)
             assert error <= tolerance * np.abs(expected.w).max()
 
 
@@ -311,9 +311,9 @@ def test_the_history_says_what_happened(algorithm, precision):
     loss, gradient = problem.loss_and_gradient(result.w)
     assert history["loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert history["grad_norm"].iloc[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
-    assert history["scale"].isna().all() == (not PRECISIONS[precision].is_integer)
+    assert history["scale"].isna().all() == (not FORMATS[precision].is_integer)
     if algorithm == "halp":  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
-        top = reference.largest(PRECISIONS[precision].model)
+        top = reference.largest(FORMATS[precision].model.dtype)
         np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / top)
 
 

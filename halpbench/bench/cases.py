@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from halpbench.bench import dots
+from halpbench.formats import FORMATS
 from halpbench.kernels import BLOCK_ROWS, FAMILIES
 
 TABLES = ("kernels", "epochs", "convergence")
@@ -20,7 +21,7 @@ ELEMENT_BYTES = {
 }
 
 # The dtype of kernels, by the precision's name.
-DTYPE_OF = {"D64fM64f": "f64", "D32fM32f": "f32", "D16M16": "i16", "D8M16": "i8i16", "D8M8": "i8"}
+DTYPE_OF = {name: row.family for name, row in FORMATS.items()}
 
 # What few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
 BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)

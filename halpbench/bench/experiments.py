@@ -21,9 +21,9 @@ from halpbench.bench.machine import with_code
 from halpbench.bench.records import Record, Series, Store
 from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
+from halpbench.formats import FORMATS
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import ALGORITHMS, Epoch, Run
-from halpbench.solvers.precision import PRECISIONS
 
 AnyProblem = LeastSquares | SoftmaxRegression
 Measured = tuple[list[Series], dict[str, Any]]
@@ -390,7 +390,7 @@ class Theory:
         problem = theory_problem(self.problem)
         solved = problem
         if self.precision is not None:
-            solved = reference_problem(problem, PRECISIONS[self.precision].data_bits)
+            solved = reference_problem(problem, FORMATS[self.precision].data.bits)
         mu, smoothness = solved.strong_convexity(), solved.smoothness()
         length = theory_epoch_length(self.gamma, smoothness / mu)
         options: dict[str, Any] = {
@@ -640,7 +640,7 @@ def _theory(smoke: bool) -> Iterable[Experiment]:
     runs, epochs = (10, 6) if smoke else (100, 10)
     for problem in ("quadratic", "logistic"):
         for precision, exponents in (("D8M8", (-7, -5, -3)), ("D16M16", (-9, -7, -5, -3))):
-            bits = PRECISIONS[precision].model_bits
+            bits = FORMATS[precision].model.bits
             yield Theory(problem, "halp", precision, bits, epochs=5, runs=runs)
             for exponent in exponents:
                 yield Theory(

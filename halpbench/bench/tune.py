@@ -19,8 +19,8 @@ from halpbench.bench.loop import Event, OnEvent, ignore, now
 from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
+from halpbench.formats import FORMATS
 from halpbench.solvers import ALGORITHMS, Run
-from halpbench.solvers.precision import PRECISIONS
 
 Grid = dict[str, tuple[float, ...]]
 
@@ -104,8 +104,8 @@ def default_grid(problem: AnyProblem, algorithm: str, precision: str) -> Grid:
     grid: Grid = {"step_size": tuple(step * 2.0**k for k in range(-3, 4))}
     if algorithm == "halp":
         grid["mu"] = (0.1, 0.3, 1.0, 3.0, 10.0)
-    elif algorithm in LOW_PRECISION and precision in PRECISIONS:
-        highest = largest_integer(PRECISIONS[precision].model_bits)
+    elif algorithm in LOW_PRECISION and precision in FORMATS:
+        highest = largest_integer(FORMATS[precision].model.bits)
         grid["delta"] = tuple(reach / highest for reach in (0.25, 1.0, 4.0, 16.0))
     return grid
 
@@ -128,12 +128,12 @@ def points(
         If the algorithm and the precision do not fit, the grid is empty or holds a number that is
         not positive, or `epochs` or `seeds` is less than 1.
     """
-    if algorithm not in ALGORITHMS or precision not in PRECISIONS:
+    if algorithm not in ALGORITHMS or precision not in FORMATS:
         raise ValueError(
             f"got {algorithm!r} in {precision!r}; expected one of {', '.join(ALGORITHMS)} "
-            f"in one of {', '.join(PRECISIONS)}"
+            f"in one of {', '.join(FORMATS)}"
         )
-    if PRECISIONS[precision].is_integer != (algorithm in LOW_PRECISION):
+    if FORMATS[precision].is_integer != (algorithm in LOW_PRECISION):
         raise ValueError(f"{algorithm} does not run in {precision}")
     if epochs < 1 or seeds < 1:
         raise ValueError(f"epochs and seeds must be at least 1, got {epochs} and {seeds}")

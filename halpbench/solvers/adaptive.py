@@ -31,12 +31,11 @@ from numpy.typing import NDArray
 
 from halpbench import kernels, memory
 from halpbench.fixedpoint import largest_integer
+from halpbench.formats import FORMATS, INTEGER_FORMATS
 from halpbench.solvers._loops import InnerLoop
 from halpbench.solvers.objective import FloatArray, LinearObjective
-from halpbench.solvers.precision import PRECISIONS
 from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
 
-LADDER = ("D8M8", "D8M16", "D16M16")
 LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
 # Slow: where so many epochs do not halve the gradient norm, they are made longer, up to the latter.
@@ -171,7 +170,7 @@ class _Descent:
         # are the whole, unless a part of the samples is enough for now.
         self.whole = self.objective = self.sampled = objective
         self.tol, self.unit = tol, unit
-        self.ladder = list(LADDER[LADDER.index(precision) :])
+        self.ladder = list(INTEGER_FORMATS[INTEGER_FORMATS.index(precision) :])
         self.random = np.random.default_rng(seed)
         self.rounding = kernels.Rng(seed)
         # The Hessian of a squared loss is known from the start. A softmax has a Hessian for each
@@ -358,8 +357,8 @@ class _Descent:
 
     def _inner_loop(self) -> FloatArray | None:
         """The mean displacement over the second half of an epoch; None if it diverged."""
-        precision = PRECISIONS[self.ladder[0]]
-        limit = largest_integer(precision.model_bits)
+        precision = FORMATS[self.ladder[0]]
+        limit = largest_integer(precision.model.bits)
         a, point, rows = self.step_size, self.point, self.rows
         gradient = self.preconditioner.gradient(point.of_w)
         if rows.constant:
@@ -373,7 +372,7 @@ class _Descent:
         # Half of the last reach: growing within the epoch is cheap, unused range is not.
         reach = self.reach / 2 or a * bounds[1] * largest
         scale = max(reach, a * largest) / limit
-        z = memory.padded_rows(gradient.shape[0], gradient.shape[1], precision.model)
+        z = memory.padded_rows(gradient.shape[0], gradient.shape[1], precision.model.dtype)
         total = np.zeros(gradient.shape)
         moved = np.zeros(gradient.shape)
         self.reach = 0.0
@@ -436,7 +435,7 @@ class _Descent:
 
     def _quantize(self) -> None:
         """Quantize for the present precision, and choose the step size anew."""
-        bits = PRECISIONS[self.ladder[0]].data_bits
+        bits = FORMATS[self.ladder[0]].data.bits
         if self.rows_bits != bits:
             if self.rows_bits:
                 del self.rows  # two copies need not exist at once

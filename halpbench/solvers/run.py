@@ -21,9 +21,9 @@ from halpbench.fixedpoint import (
     largest_integer,
     split_high_low,
 )
+from halpbench.formats import FORMATS, Format
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers._loops import GradientPass, InnerLoop, norm
-from halpbench.solvers.precision import PRECISIONS, Precision
 from halpbench.solvers.training_data import prepare
 
 Problem = LeastSquares | SoftmaxRegression
@@ -142,7 +142,7 @@ class Run:
         if self.epoch_length < 1:
             raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
         self.mu = _positive("mu", mu)
-        largest = largest_integer(self.precision.model_bits) if self.precision.is_integer else 1
+        largest = largest_integer(self.precision.model.bits) if self.precision.is_integer else 1
         self.delta = _positive("delta", 1 / largest if delta is None else delta)
 
         self._random = np.random.default_rng(seed)
@@ -239,7 +239,7 @@ class Run:
         if scale == 0:  # HALP: the gradient is zero, and so is every step
             return self._w, scale, 0
 
-        z = memory.padded_rows(*self._shape, self.precision.model)
+        z = memory.padded_rows(*self._shape, self.precision.model.dtype)
         if not centered:
             z[...] = self._w if not self.precision.is_integer else self._representable(self._w)
         if gradient is None:
@@ -257,7 +257,7 @@ class Run:
                 return None, scale, 0
         moved = z * (scale * loop.rho)
         saturated = (
-            count_saturated(z, self.precision.model_bits) if self.precision.is_integer else 0
+            count_saturated(z, self.precision.model.bits) if self.precision.is_integer else 0
         )
         return (
             self._w + moved if centered else moved.astype(np.float64),
@@ -270,7 +270,7 @@ class Run:
         if not self.precision.is_integer:
             return 1.0
         if self.algorithm == "halp" and gradient is not None:
-            return bit_centering_scale(norm(gradient), self.mu, self.precision.model_bits)
+            return bit_centering_scale(norm(gradient), self.mu, self.precision.model.bits)
         return self.delta
 
     def _loop(
@@ -367,7 +367,7 @@ class Run:
 
     def _representable(self, w: NDArray[np.float64]) -> NDArray[Any]:
         """``w`` in units of delta, to nearest."""
-        q, _ = kernels.quantize(w, self.precision.model_bits, self.delta, rounding="nearest")
+        q, _ = kernels.quantize(w, self.precision.model.bits, self.delta, rounding="nearest")
         return q
 
 
@@ -393,14 +393,14 @@ def _positive(name: str, value: float) -> float:
     return value
 
 
-def _precision_for(algorithm: str, name: str | None) -> Precision:
+def _precision_for(algorithm: str, name: str | None) -> Format:
     integer = algorithm in ("lp-sgd", "lp-svrg", "halp")
     if name is None:
         name = "D8M8" if integer else "D64fM64f"
-    if name not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
-    precision = PRECISIONS[name]
+    if name not in FORMATS:
+        raise ValueError(f"precision must be one of {', '.join(FORMATS)}, got {name!r}")
+    precision = FORMATS[name]
     if precision.is_integer != integer:
-        fitting = [p for p in PRECISIONS if PRECISIONS[p].is_integer == integer]
+        fitting = [p for p in FORMATS if FORMATS[p].is_integer == integer]
         raise ValueError(f"{algorithm} runs in {', '.join(fitting)}; got {name}")
     return precision

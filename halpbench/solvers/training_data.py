@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from halpbench import kernels, memory
 from halpbench._kernels import quantize_into
 from halpbench.fixedpoint import largest_integer
-from halpbench.solvers.precision import Precision
+from halpbench.formats import Format
 
 BLOCK_BYTES = 1 << 24
 
@@ -32,7 +32,7 @@ class TrainingData:
     full: Matrix
 
 
-def prepare(x: NDArray[Any], precision: Precision, data: str, quantized_bits: int) -> TrainingData:
+def prepare(x: NDArray[Any], precision: Format, data: str, quantized_bits: int) -> TrainingData:
     """Quantize or convert as the precision and the treatment of the data ask; copy only then.
 
     ``data="exact"``: full gradients come from ``x`` itself. ``data="quantized"``: they come from
@@ -44,18 +44,18 @@ def prepare(x: NDArray[Any], precision: Precision, data: str, quantized_bits: in
     ValueError
         If ``x`` has entries beyond the range of float32 where the precision asks for it.
     """
-    if x.dtype == np.float64 and precision.data == np.float32:
+    if x.dtype == np.float64 and precision.data.dtype == np.float32:
         limit = float(np.finfo(np.float32).max)
         if (largest := largest_entry(x)) > limit:
             raise ValueError(f"X must lie within +-{limit:.3g} for {precision.name}, got {largest}")
     if precision.is_integer:
-        inner = quantize_rows(x, precision.data_bits)
+        inner = quantize_rows(x, precision.data.bits)
     elif data == "quantized":
-        inner = Matrix(_dequantized(quantize_rows(x, quantized_bits), precision.data))
-    elif x.dtype == precision.data:
+        inner = Matrix(_dequantized(quantize_rows(x, quantized_bits), precision.data.dtype))
+    elif x.dtype == precision.data.dtype:
         inner = Matrix(x)
     else:
-        converted = memory.padded_rows(x.shape[0], x.shape[1], precision.data)
+        converted = memory.padded_rows(x.shape[0], x.shape[1], precision.data.dtype)
         for rows in row_blocks(x):
             converted[rows] = x[rows]
         inner = Matrix(converted)

@@ -143,7 +143,7 @@ class BuildExtensions(build_ext):
         have = [f"-DHALP_HAVE_{isa.upper()}" for isa in levels if isa != "scalar"]
         backends = {KERNELS / f"backend_{isa}.c": flags for isa, flags in levels.items()}
         others = [source for source in KERNELS.glob("*.c") if not source.match("backend_*.c")]
-        flags_of = backends | {source: have for source in [*sorted(others), build_info]}
+        flags_of = backends | dict.fromkeys([*sorted(others), build_info], have)
         return [
             (target := OBJECTS / f"{source.stem}.o", partial(self.compile, source, target, flags))
             for source, flags in flags_of.items()
@@ -188,7 +188,11 @@ class BuildExtensions(build_ext):
         return base.with_suffix(".c"), base.with_suffix(".o")
 
     def make(
-        self, target: Path, command: list[str], sources: list[Path], dependencies: Path | None = None
+        self,
+        target: Path,
+        command: list[str],
+        sources: list[Path],
+        dependencies: Path | None = None,
     ) -> None:
         """Run a command, unless what it made is newer than what it read and was made alike."""
         stamp = target.with_name(f"{target.name}.json")

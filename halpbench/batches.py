@@ -94,4 +94,4 @@ def _mean_smoothness(problem: LeastSquares | SoftmaxRegression) -> float:
     X = problem.X[rows].astype(np.float64)
     gram = X @ X.T if count <= problem.n_features else X.T @ X
     largest = float(np.linalg.eigvalsh(gram / count)[-1])
-    return problem._curvature * max(largest, 0.0) + problem.l2
+    return problem.loss_function.curvature * max(largest, 0.0) + problem.l2

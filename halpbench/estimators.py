@@ -21,8 +21,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from halpbench import kernels
 from halpbench.formats import INTEGER_FORMATS
+from halpbench.losses import LOGISTIC, SOFTMAX, SQUARED, Loss
+from halpbench.objective import Objective
+from halpbench.parallel import Executor
+from halpbench.rows import Rows
 from halpbench.solvers.adaptive import minimize
-from halpbench.solvers.objective import BLOCK_ELEMENTS, LinearObjective
 
 __all__ = ["HALPClassifier", "HALPRegressor"]
 
@@ -54,37 +57,37 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
         self,
         X: NDArray[Any],
         y: NDArray[Any],
-        kind: str,
+        loss: Loss,
         n_outputs: int,
         inverse_l2: float,
         sample_weight: NDArray[np.float64] | None,
         unit: float = 1.0,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights and intercepts of the solution; sets the fitted attributes that tell how."""
-        n_threads = effective_n_jobs(self.n_jobs)
         total = len(X) if sample_weight is None else float(sample_weight.sum())
         if not total > 0:
             raise ValueError("the sum of sample_weight must be positive")
-        objective = LinearObjective(
-            X,
-            y,
-            kind,
-            n_outputs,
-            1 / (inverse_l2 * total) if inverse_l2 else 0.0,
-            sample_weight,
-            self.fit_intercept,
-            n_threads,
-        )
-        outcome = minimize(
-            objective,
-            tol=self.tol,
-            max_epochs=self.max_iter,
-            precision="D8M16" if self.precision == "auto" else self.precision,
-            unit=unit,
-            seed=int(check_random_state(self.random_state).randint(2**31)),
-            start=self._start(n_outputs, X.shape[1]),
-            callback=_print_row if self.verbose else None,
-        )
+        with Executor(effective_n_jobs(self.n_jobs)) as executor:
+            objective = Objective(
+                Rows(X),
+                y,
+                loss,
+                n_outputs,
+                l2=1 / (inverse_l2 * total) if inverse_l2 else 0.0,
+                weights=sample_weight,
+                intercept=self.fit_intercept,
+                executor=executor,
+            )
+            outcome = minimize(
+                objective,
+                tol=self.tol,
+                max_epochs=self.max_iter,
+                precision="D8M16" if self.precision == "auto" else self.precision,
+                unit=unit,
+                seed=int(check_random_state(self.random_state).randint(2**31)),
+                start=self._start(n_outputs, X.shape[1]),
+                callback=_print_row if self.verbose else None,
+            )
         self.history_ = pd.DataFrame(outcome.history)
         self.n_iter_ = outcome.n_epochs
         self.precision_ = outcome.history[-1]["precision"]
@@ -98,7 +101,7 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
                 stacklevel=3,
             )
         w, b = outcome.w, outcome.b if self.fit_intercept else np.zeros(n_outputs)
-        if kind == "softmax":
+        if loss is SOFTMAX:
             # Adding the same to all classes changes no probability; zero sums are the convention.
             w, b = w - w.mean(axis=0), b - b.mean()
         return w, b
@@ -120,9 +123,8 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         w = self.coef_.reshape(-1, self.n_features_in_).T
         margins = np.empty((len(X), w.shape[1]))
-        step = max(1, BLOCK_ELEMENTS // X.shape[1])
-        for start in range(0, len(X), step):
-            margins[start : start + step] = X[start : start + step] @ w
+        for rows in Rows(X).blocks():
+            margins[rows] = X[rows] @ w
         margins += self.intercept_
         return margins
 
@@ -249,11 +251,11 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
             else:
                 each = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
             sample_weight = each[labels] * (1.0 if sample_weight is None else sample_weight)
-        kind, n_outputs = ("logistic", 1) if n_classes == 2 else ("softmax", n_classes)
+        loss, n_outputs = (LOGISTIC, 1) if n_classes == 2 else (SOFTMAX, n_classes)
         labels = labels.astype(np.int64)
         inverse_l2 = 0.0 if np.isinf(self.C) else self.C
         self.coef_, self.intercept_ = self._minimize(
-            X, labels, kind, n_outputs, inverse_l2, sample_weight
+            X, labels, loss, n_outputs, inverse_l2, sample_weight
         )
         return self
 
@@ -366,7 +368,7 @@ class HALPRegressor(RegressorMixin, _HALPEstimator):  # type: ignore[misc]
         w, b = self._minimize(
             X,
             targets,
-            "squared",
+            SQUARED,
             targets.shape[1],
             1 / self.alpha if self.alpha else 0.0,
             sample_weight,

@@ -39,14 +39,3 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         raw = np.zeros(nbytes + alignment, np.uint8)
     start = -raw.ctypes.data % alignment
     return raw[start : start + nbytes].view(dtype).reshape(shape)
-
-
-def padded_rows(rows: int, columns: int, dtype: DTypeLike) -> NDArray[Any]:
-    """A zeroed array of shape (rows, columns) whose rows start at cache lines.
-
-    Rows are as long as the next multiple of 64 elements for integers and of a cache line for
-    floats; what is beyond ``columns`` is zero and belongs to the base array.
-    """
-    dtype = np.dtype(dtype)
-    step = CACHE_LINE // dtype.itemsize if dtype.kind == "f" else 64
-    return empty((rows, -(-columns // step) * step), dtype)[:, :columns]

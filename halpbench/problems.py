@@ -14,31 +14,39 @@ import math
 import numbers
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["LeastSquares", "SoftmaxRegression"]
+from halpbench.losses import SOFTMAX, SQUARED, Loss
+from halpbench.rows import Rows
+
+__all__ = ["LeastSquares", "LinearProblem", "SoftmaxRegression"]
 
 FloatArray = NDArray[np.float64]
-
-# 2 MB of float64: large enough that Python's cost per block vanishes, small enough that a
-# converted block is still in the cache when it is read the second time, for the gradient.
-_BLOCK_ELEMENTS = 1 << 18
 
 # Power iteration for mean_smoothness(): stop at this relative residual, or after this many passes.
 _POWER_TOLERANCE = 1e-3
 _POWER_PASSES = 50
 
 
-class _LinearProblem(ABC):
-    """What the two problems share: the data, the regularization, the passes over the rows."""
+class LinearProblem(ABC):
+    """What the problems share: the data, the regularization, the passes over the rows.
 
-    kind: ClassVar[str]
-    # Largest second derivative (eigenvalue of the Hessian) of the loss as a function of the margin.
-    _curvature: ClassVar[float]
+    Attributes
+    ----------
+    X : ndarray of shape (N, d)
+    y : ndarray of shape (N,)
+    l2 : float
+    loss_function : Loss
+    n_outputs : int
+        Margins of a sample: 1, or the number of classes.
+    rows : Rows
+        X as the solvers read it.
+    """
+
+    loss_function: ClassVar[Loss]
 
     X: NDArray[Any]
     y: NDArray[Any]
@@ -47,7 +55,13 @@ class _LinearProblem(ABC):
 
     def __init__(self, X: NDArray[Any], l2: float) -> None:
         self.X = _checked_data(X)
+        self.rows = Rows(self.X)
         self.l2 = _checked_l2(l2)
+
+    @property
+    def kind(self) -> str:
+        """Name of the loss."""
+        return self.loss_function.name
 
     @property
     def n_samples(self) -> int:
@@ -65,16 +79,8 @@ class _LinearProblem(ABC):
         """Shape of the weights: (d,) or (C, d)."""
 
     @abstractmethod
-    def reduced(self, X: NDArray[Any]) -> _LinearProblem:
+    def reduced(self, X: NDArray[Any]) -> LinearProblem:
         """Return the same problem (targets, l2) on another data matrix."""
-
-    @abstractmethod
-    def _loss_sum(self, margins: FloatArray, y: NDArray[Any]) -> float:
-        """Return the sum of loss(margins_i, y_i) over the rows given."""
-
-    @abstractmethod
-    def _loss_derivative(self, margins: FloatArray, y: NDArray[Any]) -> FloatArray:
-        """Return d loss / d margin for the rows given."""
 
     def margins(self, w: ArrayLike) -> FloatArray:
         """Return x_i . w for every row.
@@ -94,7 +100,7 @@ class _LinearProblem(ABC):
         """
         w = self._checked_weights(w)
         margins = np.empty((self.n_samples, *w.shape[:-1]))
-        for rows, block in _row_blocks(self.X):
+        for rows, block in self.rows.in_float64():
             margins[rows] = block @ w.T
         return margins
 
@@ -121,7 +127,7 @@ class _LinearProblem(ABC):
         expected = (*targets.shape, *self.weight_shape[:-1])
         if targets.ndim != 1 or margins.shape != expected:
             raise ValueError(f"margins: got shape {margins.shape}, expected {expected}")
-        return self._loss_derivative(margins, targets)
+        return self._value_and_derivative(margins.copy(), targets)[1]
 
     def loss(self, w: ArrayLike) -> float:
         """Return f(w), regularization included.
@@ -137,8 +143,8 @@ class _LinearProblem(ABC):
         """
         w = self._checked_weights(w)
         total = 0.0
-        for rows, block in _row_blocks(self.X):
-            total += self._loss_sum(block @ w.T, self.y[rows])
+        for rows, block in self.rows.in_float64():
+            total += self._value_and_derivative(block @ w.T, self.y[rows])[0]
         return total / self.n_samples + self._penalty(w)
 
     def gradient(self, w: ArrayLike) -> FloatArray:
@@ -179,10 +185,10 @@ class _LinearProblem(ABC):
         w = self._checked_weights(w)
         total = 0.0
         gradient = np.zeros(self.weight_shape)
-        for rows, block in _row_blocks(self.X):
-            margins = block @ w.T
-            total += self._loss_sum(margins, self.y[rows])
-            gradient += self._loss_derivative(margins, self.y[rows]).T @ block
+        for rows, block in self.rows.in_float64():
+            loss, derivative = self._value_and_derivative(block @ w.T, self.y[rows])
+            total += loss
+            gradient += derivative.T @ block
         gradient /= self.n_samples
         gradient += self.l2 * w
         return total / self.n_samples + self._penalty(w), gradient
@@ -195,8 +201,8 @@ class _LinearProblem(ABC):
         diag(p) - p p^T <= (I - 1 1^T / C) / 2 (Boehning, "Multinomial logistic regression
         algorithm", Ann. Inst. Statist. Math. 44, 1992).
         """
-        largest = max(float(_squared_norms(block).max()) for _, block in _row_blocks(self.X))
-        return self._curvature * largest + self.l2
+        largest = max(float(_squared_norms(block).max()) for _, block in self.rows.in_float64())
+        return self.loss_function.curvature * largest + self.l2
 
     def mean_smoothness(self) -> float:
         """Return an estimate of the Lipschitz constant of the gradient of f itself.
@@ -207,7 +213,7 @@ class _LinearProblem(ABC):
         is a pass over X, at most 50. Where many eigenvalues lie close to the largest one the result
         can be low by a few per cent.
         """
-        mean_norm = sum(float(_squared_norms(block).sum()) for _, block in _row_blocks(self.X))
+        mean_norm = sum(float(_squared_norms(block).sum()) for _, block in self.rows.in_float64())
         mean_norm /= self.n_samples
         if mean_norm == 0.0:
             return self.l2
@@ -216,7 +222,7 @@ class _LinearProblem(ABC):
         for _ in range(_POWER_PASSES):
             v /= np.linalg.norm(v)
             product = np.zeros(self.n_features)
-            for _, block in _row_blocks(self.X):
+            for _, block in self.rows.in_float64():
                 product += (block @ v) @ block
             product /= self.n_samples
             quotient = float(v @ product)
@@ -225,7 +231,7 @@ class _LinearProblem(ABC):
             if residual <= _POWER_TOLERANCE * quotient:
                 break
             v = product
-        return self._curvature * min(largest, mean_norm) + self.l2
+        return self.loss_function.curvature * min(largest, mean_norm) + self.l2
 
     def strong_convexity(self) -> float:
         """Return a constant of strong convexity of f, mu; 0 if none is known."""
@@ -275,12 +281,19 @@ class _LinearProblem(ABC):
         w = self._checked_weights(w)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(f"X: got shape {X.shape}, expected (n, {self.n_features})")
-        outputs = [self._decide(block @ w.T) for _, block in _row_blocks(X)]
+        outputs = [self._decide(block @ w.T) for _, block in Rows(X).in_float64()]
         return np.concatenate(outputs) if outputs else self._decide(X @ w.T)
 
     @abstractmethod
     def _decide(self, margins: FloatArray) -> NDArray[Any]:
         """Return the predictions that belong to margins."""
+
+    def _value_and_derivative(
+        self, margins: FloatArray, y: NDArray[Any]
+    ) -> tuple[float, FloatArray]:
+        """Sum of the losses of some rows, and their derivatives; margins are overwritten."""
+        losses, derivative = self.loss_function.value_and_derivative(margins, y)
+        return float(losses.sum()), derivative
 
     def _penalty(self, w: FloatArray) -> float:
         return 0.5 * self.l2 * float(np.vdot(w, w))
@@ -292,7 +305,7 @@ class _LinearProblem(ABC):
         return w
 
 
-class LeastSquares(_LinearProblem):
+class LeastSquares(LinearProblem):
     """Linear regression: f(w) = (1/2N) ||X w - y||^2 + (l2/2) ||w||^2, without intercept.
 
     scikit-learn's ``Ridge(alpha=N * l2, fit_intercept=False)`` has the same solution.
@@ -319,8 +332,7 @@ class LeastSquares(_LinearProblem):
     The loss is (a - y)^2 / 2 for the margin a = x . w.
     """
 
-    kind = "squared"
-    _curvature = 1.0
+    loss_function = SQUARED
     n_outputs = 1
 
     def __init__(self, X: NDArray[Any], y: ArrayLike, l2: float = 0.0) -> None:
@@ -346,26 +358,18 @@ class LeastSquares(_LinearProblem):
         if self.n_samples < d:
             return self.l2
         gram = np.zeros((d, d))
-        for _, block in _row_blocks(self.X):
+        for _, block in self.rows.in_float64():
             gram += block.T @ block
         eigenvalues = np.linalg.eigvalsh(gram / self.n_samples)
         # Below this the eigenvalue is rounding error of a singular matrix.
         threshold = d * np.finfo(np.float64).eps * eigenvalues[-1]
         return self.l2 + (float(eigenvalues[0]) if eigenvalues[0] > threshold else 0.0)
 
-    def _loss_sum(self, margins: FloatArray, y: NDArray[Any]) -> float:
-        residual = margins - y
-        return 0.5 * float(residual @ residual)
-
-    def _loss_derivative(self, margins: FloatArray, y: NDArray[Any]) -> FloatArray:
-        derivative: FloatArray = margins - y
-        return derivative
-
     def _decide(self, margins: FloatArray) -> FloatArray:
         return margins
 
 
-class SoftmaxRegression(_LinearProblem):
+class SoftmaxRegression(LinearProblem):
     """Multi-class logistic regression with a row of weights per class, without intercept.
 
     The loss is logsumexp(a) - a_y for the margins a = W x; no class serves as reference.
@@ -395,8 +399,7 @@ class SoftmaxRegression(_LinearProblem):
         two classes, or one is missing; if `l2` is negative or not finite.
     """
 
-    kind = "softmax"
-    _curvature = 0.5
+    loss_function = SOFTMAX
 
     def __init__(
         self, X: NDArray[Any], y: ArrayLike, l2: float = 0.0, n_classes: int | None = None
@@ -413,34 +416,9 @@ class SoftmaxRegression(_LinearProblem):
         """Return the same problem (y, l2, C) on another data matrix, (N, d') and checked anew."""
         return SoftmaxRegression(X, self.y, self.l2, self.n_outputs)
 
-    def _loss_sum(self, margins: FloatArray, y: NDArray[Any]) -> float:
-        # Subtracting the largest margin keeps exp from overflowing and changes nothing else.
-        shifted = margins - margins.max(axis=1, keepdims=True)
-        log_sums = np.log(np.exp(shifted).sum(axis=1))
-        return float((log_sums - shifted[np.arange(len(y)), y]).sum())
-
-    def _loss_derivative(self, margins: FloatArray, y: NDArray[Any]) -> FloatArray:
-        derivative: FloatArray = np.exp(margins - margins.max(axis=1, keepdims=True))
-        derivative /= derivative.sum(axis=1, keepdims=True)
-        derivative[np.arange(len(y)), y] -= 1.0
-        return derivative
-
     def _decide(self, margins: FloatArray) -> NDArray[np.int64]:
         classes: NDArray[np.int64] = margins.argmax(axis=1).astype(np.int64, copy=False)
         return classes
-
-
-def _row_slices(X: NDArray[Any]) -> Iterator[slice]:
-    """Yield slices of rows that hold about _BLOCK_ELEMENTS numbers of X each, at least one row."""
-    step = max(1, _BLOCK_ELEMENTS // X.shape[1])
-    for start in range(0, X.shape[0], step):
-        yield slice(start, min(start + step, X.shape[0]))
-
-
-def _row_blocks(X: NDArray[Any]) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield (rows, X[rows] in float64); a view where X is float64 already."""
-    for rows in _row_slices(X):
-        yield rows, X[rows].astype(np.float64, copy=False)
 
 
 def _squared_norms(block: FloatArray) -> FloatArray:
@@ -464,7 +442,7 @@ def _checked_data(X: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(
             f"X: got strides {X.strides}, expected an aligned C-contiguous array; {convert}"
         )
-    for rows in _row_slices(X):
+    for rows in Rows(X).blocks():
         finite = np.isfinite(X[rows])
         if not finite.all():
             row, column = np.argwhere(~finite)[0]

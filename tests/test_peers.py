@@ -15,8 +15,10 @@ from halpbench import cli
 from halpbench.bench import peers, worker
 from halpbench.bench.contenders import CONTENDERS, Contender
 from halpbench.bench.records import Store
+from halpbench.losses import LOGISTIC, SOFTMAX
+from halpbench.objective import Objective
 from halpbench.report import figures, tables
-from halpbench.solvers.objective import LinearObjective
+from halpbench.rows import Rows
 
 TINY = peers.Problem("tall", 300, 4, 2, budget_seconds=60, l2=1e-2)
 QUICK, SLOW, GONE = "halpbench", "scikit-learn lbfgs", "no such library"
@@ -49,16 +51,16 @@ def test_all_minimize_the_same_objective(name, n_classes):
     if absence:
         pytest.skip(f"{name}: {absence}")
     X, y = blobs(n_classes)
-    kind, outputs = ("logistic", 1) if n_classes == 2 else ("softmax", n_classes)
-    objective = LinearObjective(X, y, kind, outputs, 1e-2, fit_intercept=False)
-    start = objective.evaluate(np.zeros((outputs, 4)), np.zeros(outputs))
+    loss, outputs = (LOGISTIC, 1) if n_classes == 2 else (SOFTMAX, n_classes)
+    objective = Objective(Rows(X), y, loss, outputs, l2=1e-2)
+    start = objective.evaluate(np.zeros((outputs, 4)))
     if CONTENDERS[name].package in ("halpbench", "scikit-learn"):
         w = coefficients(name, X, y)
     else:  # in a process of its own: some libraries change the floating-point mode of theirs
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             w = process.submit(coefficients, name, X, y).result()
     w = w.reshape(outputs, -1)
-    found = objective.evaluate(w, np.zeros(outputs))
+    found = objective.evaluate(w)
     assert np.linalg.norm(found.weights) < 1e-3 * np.linalg.norm(start.weights)
     assert found.loss < start.loss
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from halpbench import problems
+from halpbench import rows
 from halpbench.problems import LeastSquares, SoftmaxRegression
 
 # float64 sums in another order.
@@ -61,7 +61,7 @@ def naive_gradients(problem, w):
 @pytest.fixture(params=[1, 50, 10**6], ids=["row-by-row", "blocks", "one-block"])
 def any_block_size(request, monkeypatch):
     """Blocks of one row, of 7 rows with a shorter last one, and of all rows."""
-    monkeypatch.setattr(problems, "_BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", request.param)
 
 
 @pytest.mark.usefixtures("any_block_size")
@@ -438,7 +438,7 @@ def test_no_temporary_of_the_size_of_the_data(problem_class):
     n_samples, n_features = 20_000, 400
     X = np.ones((n_samples, n_features), dtype=np.float32)
     y = np.arange(n_samples) % 2
-    block_bytes = 8 * problems._BLOCK_ELEMENTS
+    block_bytes = 8 * rows.BLOCK_ELEMENTS
     tracemalloc.start()
     problem = problem_class(X, y)
     w = np.zeros(problem.weight_shape)

@@ -12,9 +12,9 @@ from sklearn.datasets import make_regression
 from sklearn.linear_model import LogisticRegression
 
 from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
+from halpbench import rows as rows_module
 from halpbench.formats import FORMATS
-from halpbench.solvers import ALGORITHMS, DivergenceWarning, Interrupted, Run, run
-from halpbench.solvers.training_data import prepare
+from halpbench.solvers import ALGORITHMS, DivergenceWarning, Interrupted, Run, full_gradient, run
 
 INTEGER_PRECISIONS = ["D8M8", "D8M16", "D16M16"]
 FLOAT_PRECISIONS = ["D32fM32f", "D64fM64f"]
@@ -146,7 +146,7 @@ def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
         problem = make_problem(kind, 0.1, n=53, dtype=dtype)
         w0 = np.random.default_rng(1).standard_normal(problem.weight_shape) / 50
         solver = Run(problem, algorithm, precision, data, w0=w0)
-        full = prepare(problem.X, FORMATS[precision], data, 8).full
+        _, full = run.copies(problem.rows, FORMATS[precision], data, 8)
         on = problem.reduced(np.ascontiguousarray(full.values * full.scale, np.float64))
         tolerance = tolerances.gradient(full.values.dtype)
 
@@ -592,15 +592,15 @@ def test_an_interrupt_between_epochs_keeps_what_was_recorded():
     assert isinstance(interrupted.value, KeyboardInterrupt)
 
 
-@pytest.mark.parametrize("part", ["InnerLoop", "GradientPass"])
-def test_an_interrupt_within_an_epoch_keeps_what_was_recorded(monkeypatch, part):
+@pytest.mark.parametrize(("home", "part"), [(run, "InnerLoop"), (full_gradient, "GradientPass")])
+def test_an_interrupt_within_an_epoch_keeps_what_was_recorded(monkeypatch, home, part):
     """The signal comes during the third chunk of the second epoch; there are 40 chunks or more."""
     problem = make_problem("squared", n=100)
     options = {"step_size": 1e-3, "epoch_length": 200}
-    monkeypatch.setattr(run, "INTERRUPTIBLE_BYTES", 500)
+    monkeypatch.setattr(rows_module, "INTERRUPTIBLE_BYTES", 500)
     calls, chunks, epochs = [0], [0], [0]
 
-    class Signalled(getattr(run, part)):
+    class Signalled(getattr(home, part)):
         def run(self, *arguments):
             chunks[0] += 1
             calls[0] += epochs[0] == 1
@@ -608,7 +608,7 @@ def test_an_interrupt_within_an_epoch_keeps_what_was_recorded(monkeypatch, part)
                 signal.raise_signal(signal.SIGINT)
             return super().run(*arguments)
 
-    monkeypatch.setattr(run, part, Signalled)
+    monkeypatch.setattr(home, part, Signalled)
     with pytest.raises(Interrupted, match="interrupted after 1 epochs") as interrupted:
         solve(
             problem,

@@ -24,7 +24,10 @@ from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
 from halpbench.bench.records import Record, Series, Store
 from halpbench.bench.worker import Fit, FitError, Worker
 from halpbench.estimators import HALPClassifier
-from halpbench.solvers.objective import Evaluation, LinearObjective
+from halpbench.losses import LOGISTIC, SOFTMAX
+from halpbench.objective import BlockEngine, Evaluation, Objective
+from halpbench.parallel import Executor
+from halpbench.rows import Rows
 
 Data = tuple[NDArray[Any], NDArray[Any]]
 
@@ -332,22 +335,19 @@ class Race:
         self._problem = problem
         two = problem.n_classes == 2
         self._outputs = 1 if two else problem.n_classes
-        self._objective = LinearObjective(
-            self._X,
+        self._objective = Objective(
+            Rows(self._X),
             self._y.astype(np.int64),
-            "logistic" if two else "softmax",
+            LOGISTIC if two else SOFTMAX,
             self._outputs,
-            problem.l2,
-            fit_intercept=False,
-            n_threads=effective_n_jobs(-1),
+            l2=problem.l2,
+            executor=Executor(effective_n_jobs(-1)),
+            engine=BlockEngine(double=True),
         )
-        self._objective.double = True
 
     def _judge(self, coef: NDArray[np.float64]) -> Evaluation:
-        with self._objective.threads():
-            return self._objective.evaluate(
-                coef.reshape(self._outputs, -1), np.zeros(self._outputs)
-            )
+        with self._objective.executor:
+            return self._objective.evaluate(coef.reshape(self._outputs, -1))
 
     def _start(self, names: Sequence[str]) -> dict[str, str]:
         """Start the processes of these contenders, and end the others; return who failed, and why.

@@ -29,14 +29,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halpbench import kernels, memory
+from halpbench import kernels
 from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS, INTEGER_FORMATS
+from halpbench.objective import BlockEngine, FloatArray, Objective
+from halpbench.rows import Rows
 from halpbench.solvers._loops import InnerLoop
-from halpbench.solvers.objective import FloatArray, LinearObjective
 from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
-
-LOSSES = {"squared": 0, "softmax": 1, "logistic": 2}
 
 # Slow: where so many epochs do not halve the gradient norm, they are made longer, up to the latter.
 SLOW_EPOCHS, LONGEST_STEPS = 5, 1 << 15
@@ -108,7 +107,7 @@ class _Point:
 
 
 def minimize(
-    objective: LinearObjective,
+    objective: Objective,
     *,
     tol: float,
     max_epochs: int,
@@ -122,7 +121,7 @@ def minimize(
 
     Parameters
     ----------
-    objective : LinearObjective
+    objective : Objective
     tol : float
         Of the largest entry of the gradient with respect to the scaled weights, in units of
         ``unit``. A scaled weight is one times the scale of its column, see ``Preconditioner``.
@@ -136,10 +135,7 @@ def minimize(
     callback : callable, optional
         Called with every new row of the history; a true result stops the run.
     """
-    with objective.threads():
-        return _Descent(objective, tol * unit, unit, precision, seed, start).run(
-            max_epochs, callback
-        )
+    return _Descent(objective, tol * unit, unit, precision, seed, start).run(max_epochs, callback)
 
 
 class _Descent:
@@ -158,7 +154,7 @@ class _Descent:
 
     def __init__(
         self,
-        objective: LinearObjective,
+        objective: Objective,
         tol: float,
         unit: float,
         precision: str,
@@ -166,6 +162,8 @@ class _Descent:
         start: tuple[FloatArray, FloatArray] | None,
     ) -> None:
         self.started = time.perf_counter()
+        assert isinstance(objective.engine, BlockEngine)
+        self.engine = objective.engine
         # Full gradients are those of `objective`, steps are taken on the samples of `sampled`. Both
         # are the whole, unless a part of the samples is enough for now.
         self.whole = self.objective = self.sampled = objective
@@ -175,14 +173,14 @@ class _Descent:
         self.rounding = kernels.Rng(seed)
         # The Hessian of a squared loss is known from the start. A softmax has a Hessian for each
         # pair of classes: what suits their mean made some of them slower.
-        self.reconditioned = objective.kind != "logistic"
+        self.reconditioned = objective.loss.sample_curvature is None
         self.scales = column_scales(objective)
         self.memory: list[tuple[FloatArray, FloatArray]] = []
-        n, d = objective.X.shape
+        n, d = objective.rows.values.shape
         shape = n, objective.n_outputs
-        self.probabilities = None if objective.kind == "squared" else np.empty(shape)
+        self.probabilities = None if objective.loss.quadratic else np.empty(shape)
         w, b = start or (np.zeros((objective.n_outputs, d)), np.zeros(objective.n_outputs))
-        self.point = self._evaluate(_Point(w, b + w @ objective.mean))
+        self.point = self._evaluate(_Point(w, b + w @ objective.columns.mean))
         self.norms = [self.point.norm]
 
     def _prepare(self) -> None:
@@ -203,18 +201,18 @@ class _Descent:
         The variance of a mean over n of N samples, where e^2 / 2 <= loss for every loss with
         derivative e with respect to the margins.
         """
-        n, total = len(self.sampled.X), len(self.whole.X)
-        square = max(self.preconditioner.mean_square, float(self.whole.fit_intercept))
+        n, total = len(self.sampled), len(self.whole)
+        square = max(self.preconditioner.mean_square, float(self.whole.intercept))
         return math.sqrt(2 * self.point.loss * square * (1 / n - 1 / total))
 
     def _choose(self) -> NDArray[np.intp] | None:
         """The samples to take steps on, where a part of them is enough for all the weights."""
-        X, weights = self.whole.X, self.whole.weights
+        X, weights = self.whole.rows, self.whole.weights
         candidates = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
         size = len(candidates) // PART_OF_SAMPLES
-        if size < SAMPLES_PER_WEIGHT * X.shape[1] * self.whole.n_outputs:
+        if size < SAMPLES_PER_WEIGHT * X.columns * self.whole.n_outputs:
             return None
-        least, largest = self.whole.largest.min(), self.whole.largest.max()
+        least, largest = self.whole.columns.largest.min(), self.whole.columns.largest.max()
         if not FLOAT32_RANGE[0] < least <= largest < FLOAT32_RANGE[1]:
             return None
         return np.sort(self.random.choice(candidates, size, replace=False))
@@ -250,7 +248,7 @@ class _Descent:
                     continue
                 break
         w = self.point.w
-        return Outcome(w, self.point.b - w @ self.whole.mean, status, history)
+        return Outcome(w, self.point.b - w @ self.whole.columns.mean, status, history)
 
     # ---- One epoch -------------------------------------------------------------------------------
 
@@ -258,7 +256,7 @@ class _Descent:
         """Try an epoch; whether it was accepted."""
         before = self.point
         z = self._inner_loop()
-        self.passes += self.steps / len(self.whole.X)
+        self.passes += self.steps / len(self.whole)
         if z is not None:
             self.point = self._evaluate(self._following(self._extrapolated(z)))
         if z is None or not self._is_better(before):
@@ -281,8 +279,8 @@ class _Descent:
         self._adapt(z)
         if len(self.norms) > SLOW_EPOCHS and self.point.norm > 0.5 * self.norms[-SLOW_EPOCHS - 1]:
             self._lengthen()
-        if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.objective.double:
-            self.objective.double = True
+        if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.engine.double:
+            self.engine.double = True
             self.point = self._evaluate(self.point)
         return True
 
@@ -321,7 +319,7 @@ class _Descent:
         if after.loss < before.loss:
             return True
         # Close to the solution the losses differ by less than their rounding error.
-        noise = 1e-12 if self.objective.double else 1e-6
+        noise = 1e-12 if self.engine.double else 1e-6
         return after.loss <= before.loss + noise * abs(before.loss) and after.norm < before.norm
 
     def _adapt(self, z: FloatArray) -> None:
@@ -341,7 +339,7 @@ class _Descent:
 
     def _lengthen(self) -> None:
         """Twice as many steps an epoch, within bounds: extrapolation alone is too slow."""
-        most = max(2 * len(self.sampled.X), LONGEST_STEPS)
+        most = max(2 * len(self.sampled), LONGEST_STEPS)
         self._set_steps(min(2 * self.steps, most))
         self.norms = self.norms[-1:]
 
@@ -372,7 +370,8 @@ class _Descent:
         # Half of the last reach: growing within the epoch is cheap, unused range is not.
         reach = self.reach / 2 or a * bounds[1] * largest
         scale = max(reach, a * largest) / limit
-        z = memory.padded_rows(gradient.shape[0], gradient.shape[1], precision.model.dtype)
+        z_rows = Rows.zeros(len(gradient), gradient.shape[1], precision.model.dtype)
+        z = z_rows.values
         total = np.zeros(gradient.shape)
         moved = np.zeros(gradient.shape)
         self.reach = 0.0
@@ -380,13 +379,13 @@ class _Descent:
             h = (a / scale) * (gradient + self._penalty(moved))
             loop = InnerLoop(
                 precision.name,
-                LOSSES[self.objective.kind],
-                _whole(rows.values),
-                _whole(z),
+                self.objective.loss.code,
+                rows.rows.padded,
+                z_rows.padded,
                 centred=True,
                 reference=reference,
                 h=h,
-                scale_x=rows.scale,
+                scale_x=rows.rows.scale,
                 scale_z=scale,
                 step_size=a,
                 rng=self.rounding,
@@ -418,7 +417,7 @@ class _Descent:
 
         Systematic sampling: each sample occurs floor or ceil of its expected number of times.
         """
-        n = len(self.sampled.X)
+        n = len(self.sampled)
         orders = []
         for _ in range(-(-self.steps // n)):
             if self.sampled.weights is None:
@@ -435,17 +434,17 @@ class _Descent:
 
     def _quantize(self) -> None:
         """Quantize for the present precision, and choose the step size anew."""
-        bits = FORMATS[self.ladder[0]].data.bits
-        if self.rows_bits != bits:
+        number = FORMATS[self.ladder[0]].data
+        if self.rows_bits != number.bits:
             if self.rows_bits:
                 del self.rows  # two copies need not exist at once
-            self.rows, self.rows_bits = self.preconditioner.quantize(bits), bits
+            self.rows, self.rows_bits = self.preconditioner.quantize(number), number.bits
             self.passes += 1
         self.safe_step_size = self._step_size()
         self.most_step_size = LARGEST_GAIN * self.safe_step_size
         self.step_size = self.safe_step_size
         if not self.reconditioned:
-            slowest = self.steps * self.objective.curvature * self.preconditioner.least
+            slowest = self.steps * self.objective.loss.curvature * self.preconditioner.least
             self.step_size = min(self.step_size, ENOUGH / max(slowest, 1e-300))
         self.memory.clear()
         self.rejected = self.rejected_since = 0
@@ -459,8 +458,8 @@ class _Descent:
         if self.rows_bits:
             del self.rows
             self.rows_bits = 0
-        exact = self.whole.kind == "squared" or curvatures is not None
-        n = len(self.sampled.X)
+        exact = self.whole.loss.quadratic or curvatures is not None
+        n = len(self.sampled)
         self._set_steps(max(self.steps, LEAST_STEPS, min(2 * n, MOST_STEPS)))
         self.preconditioner = Preconditioner(
             self.sampled,
@@ -476,7 +475,8 @@ class _Descent:
         p = self.probabilities[:, 0]
         if self.objective is not self.sampled:
             p = p[self.chosen]
-        self._precondition(p * (1 - p) / self.objective.curvature)
+        assert self.objective.loss.sample_curvature is not None
+        self._precondition(self.objective.loss.sample_curvature(p) / self.objective.loss.curvature)
         self.reach = 0.0
         self._quantize()
 
@@ -491,7 +491,7 @@ class _Descent:
     def _take_all_samples(self) -> None:
         self.sampled, self.chosen = self.whole, None
         self.point = self._evaluate(self.point)
-        if self.objective.kind == "logistic" and self.reconditioned:
+        if self.objective.loss.sample_curvature is not None and self.reconditioned:
             self._recondition()
         else:
             self._precondition()
@@ -506,17 +506,17 @@ class _Descent:
         part = self.steps / self.parts
         penalty = min(
             self.objective.l2 / float((self.preconditioner.scales**2).min()),
-            self.objective.curvature * self.preconditioner.level,
+            self.objective.loss.curvature * self.preconditioner.level,
         )
-        return 1 / (self.objective.curvature * self.rows.norm + 2 * part * penalty + 1e-300)
+        return 1 / (self.objective.loss.curvature * self.rows.norm + 2 * part * penalty + 1e-300)
 
     def _evaluate(self, point: _Point) -> _Point:
         """Loss and gradient at a point; the reference of every sample."""
-        n = len(self.objective.X)
+        n = len(self.objective)
         probabilities = None if self.probabilities is None else self.probabilities[:n]
         with np.errstate(over="ignore", invalid="ignore"):
             at = self.objective.evaluate(point.w, point.b, probabilities)
-        self.passes += n / len(self.whole.X)
+        self.passes += n / len(self.whole)
         norm = max(float(np.abs(at.weights / self.scales).max()), float(np.abs(at.intercept).max()))
         return _Point(
             point.w,
@@ -532,8 +532,8 @@ class _Descent:
             "epoch": epoch,
             "seconds": time.perf_counter() - self.started,
             "passes": self.passes,
-            "samples": len(self.objective.X),
-            "step_samples": len(self.sampled.X),
+            "samples": len(self.objective),
+            "step_samples": len(self.sampled),
             "loss": self.point.loss,
             "grad_norm": self.point.norm / self.unit,
             "accepted": accepted,
@@ -542,12 +542,3 @@ class _Descent:
             "steps": self.steps,
             "scale": self.scale,
         }
-
-
-def _whole(values: NDArray[Any]) -> NDArray[Any]:
-    """The padded rows of an array from ``memory.padded_rows``."""
-    if values.flags.c_contiguous:
-        return values
-    return np.lib.stride_tricks.as_strided(
-        values, (values.shape[0], values.strides[0] // values.itemsize), values.strides
-    )

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from halpbench import memory
 from halpbench.fixedpoint import largest_integer
-from halpbench.solvers.objective import FloatArray, LinearObjective
+from halpbench.formats import Number
+from halpbench.objective import FloatArray, Objective
+from halpbench.rows import Rows
 
 SAMPLE_ELEMENTS = 1 << 20  # of the rows from which the principal axes are computed, at least 256
 EXACT_BELOW = 512  # features: all axes rather than a sketch
@@ -35,24 +36,23 @@ HEADROOM = 1.25  # of the scale over the largest entry of that sample
 FLOOR = 1e-12  # of the largest eigenvalue: below, rounding error
 
 
-def column_scales(objective: LinearObjective) -> FloatArray:
+def column_scales(objective: Objective) -> FloatArray:
     """The unit of each column: its largest value, or what the penalty makes of a small one."""
-    least = objective.l2 / (PENALTY_SHARE * objective.curvature)
-    scales: FloatArray = np.sqrt(objective.largest**2 + least)
+    least = objective.l2 / (PENALTY_SHARE * objective.loss.curvature)
+    scales: FloatArray = np.sqrt(objective.columns.largest**2 + least)
     return scales
 
 
 @dataclass(frozen=True)
 class QuantizedRows:
-    """x' as integers worth ``scale`` each.
+    """x' as integers.
 
     ``constant`` is the value of the column that stands for the intercept, 0 without one; ``norm``
     is E c^2 ||x'||^4 / E c ||x'||^2, the mean of c ||x'||^2 where a row counts by its own share of
     it, c being its curvature. Steps of mean-square stability are shorter than 2 over that.
     """
 
-    values: NDArray[Any]
-    scale: float
+    rows: Rows
     constant: float
     norm: float
 
@@ -62,7 +62,7 @@ class Preconditioner:
 
     Parameters
     ----------
-    objective : LinearObjective
+    objective : Objective
     row_norm_limit : float
         Of E||x'||^2 over `level`. More axes are shrunk as long as it is kept: they all then
         converge at the same rate, which is inverse to that ratio.
@@ -83,16 +83,16 @@ class Preconditioner:
 
     def __init__(
         self,
-        objective: LinearObjective,
+        objective: Objective,
         row_norm_limit: float,
         random: np.random.Generator,
         curvatures: FloatArray | None = None,
     ) -> None:
         self.objective, self.curvatures = objective, curvatures
-        X, d = objective.X, objective.X.shape[1]
+        n, d = objective.rows.values.shape
         self.scales = column_scales(objective)
-        rows = min(len(X), max(256, SAMPLE_ELEMENTS // d))
-        chosen = np.sort(random.choice(len(X), rows, replace=False))
+        rows = min(n, max(256, SAMPLE_ELEMENTS // d))
+        chosen = np.sort(random.choice(n, rows, replace=False))
         sample = self._scaled(chosen)
         self.mean_square = float(np.einsum("ij,ij->j", sample, sample).max()) / rows
         if objective.weights is not None:
@@ -100,9 +100,9 @@ class Preconditioner:
             sample *= np.sqrt(s / max(s.mean(), 1e-300))[:, None]
         if curvatures is not None:
             sample *= np.sqrt(curvatures[chosen])[:, None]
-        penalty = objective.l2 / objective.curvature / self.scales**2
+        penalty = objective.l2 / objective.loss.curvature / self.scales**2
         # No more than `row_norm_limit` axes can be shrunk, nor more than may be projected on.
-        most = min(row_norm_limit, max(SKETCH_AXES, PROJECTION_LIMIT // X.size))
+        most = min(row_norm_limit, max(SKETCH_AXES, PROJECTION_LIMIT // (n * d)))
         eigenvalues, axes = _principal_axes(sample, penalty, random, int(most) + 1)
         trace = float(np.vdot(sample, sample) / rows + penalty.sum())
         rank = _rank(eigenvalues[: int(most) + 1], trace, row_norm_limit)
@@ -111,7 +111,7 @@ class Preconditioner:
         self.axes = np.ascontiguousarray(axes[:, :rank])
         self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
         # Of x', to begin with.
-        self.largest = float((objective.largest / self.scales).max())
+        self.largest = float((objective.columns.largest / self.scales).max())
         if rank:
             # In pieces: the temporaries of all these rows would be most of what a fit takes.
             pieces = np.array_split(chosen, min(PIECES, rows))
@@ -141,7 +141,7 @@ class Preconditioner:
 
     def _scaled(self, chosen: NDArray[np.integer]) -> FloatArray:
         """Rows of the data, centered and in units of the columns' scales."""
-        rows: FloatArray = self.objective.X[chosen] - self.objective.mean
+        rows: FloatArray = self.objective.rows.values[chosen] - self.objective.columns.mean
         rows /= self.scales
         return rows
 
@@ -152,16 +152,16 @@ class Preconditioner:
         result: NDArray[Any] = v + ((v @ axes) * shrink) @ axes.T
         return result
 
-    def quantize(self, bits: int) -> QuantizedRows:
+    def quantize(self, number: Number) -> QuantizedRows:
         """x', with a constant column for the intercept, as integers of one scale.
 
         The scale is that of the largest entry as far as it is known; if a larger one turns up, the
         pass over the data is repeated.
         """
-        objective, limit = self.objective, largest_integer(bits)
-        X, d = objective.X, objective.X.shape[1]
-        values = memory.padded_rows(len(X), d + objective.fit_intercept, np.dtype(f"int{bits}"))
-        axes, shrink = self.axes.astype(X.dtype), self.shrink.astype(X.dtype)
+        objective, limit = self.objective, largest_integer(number.bits)
+        (n, d), dtype = objective.rows.values.shape, objective.rows.dtype
+        quantized = Rows.zeros(n, d + objective.intercept, number.dtype)
+        axes, shrink = self.axes.astype(dtype), self.shrink.astype(dtype)
 
         def fill(rows: slice) -> tuple[float, float, float]:
             block = objective.centered(rows, inverse)
@@ -175,23 +175,24 @@ class Preconditioner:
             # Without projections the range of the columns has told.
             largest = float(max(block.max(), -block.min())) if self.rank else 0.0
             with np.errstate(invalid="ignore"):  # larger ones are seen to below
-                np.copyto(values[rows, :d], block, casting="unsafe")
+                np.copyto(quantized.values[rows, :d], block, casting="unsafe")
             return largest, float((s * norms).sum()), float((s * norms**2).sum())
 
         scale = self.largest / limit or 1.0
         while True:
-            inverse = (1 / (scale * self.scales)).astype(X.dtype)
+            inverse = (1 / (scale * self.scales)).astype(dtype)
             largest, second, fourth = np.array(list(objective.map_blocks(fill))).T
             if largest.max() <= limit:
                 break
             scale *= float(largest.max() + 1) / limit
         constant = 0
-        if objective.fit_intercept:
+        if objective.intercept:
             constant = int(np.clip(np.rint(np.sqrt(self.level) / scale), 1, limit))
-            values[:, d] = constant
+            quantized.values[:, d] = constant
         mean_norm = second.sum() / objective.total_weight
         norm = fourth.sum() / second.sum() if mean_norm > 0 else 0.0
-        return QuantizedRows(values, scale, constant * scale, norm + (constant * scale) ** 2)
+        quantized.scale = scale
+        return QuantizedRows(quantized, constant * scale, norm + (constant * scale) ** 2)
 
 
 def _rank(eigenvalues: FloatArray, trace: float, limit: float) -> int:

@@ -14,24 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from halpbench import kernels, memory
+from halpbench import kernels
 from halpbench.fixedpoint import (
     bit_centering_scale,
     count_saturated,
     largest_integer,
-    split_high_low,
 )
-from halpbench.formats import FORMATS, Format
+from halpbench.formats import FORMATS, INTEGERS, Format
+from halpbench.objective import Objective
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers._loops import GradientPass, InnerLoop, norm
-from halpbench.solvers.training_data import prepare
+from halpbench.rows import Rows
+from halpbench.solvers._loops import InnerLoop, norm
+from halpbench.solvers.full_gradient import CompiledEngine
 
 Problem = LeastSquares | SoftmaxRegression
 
 ALGORITHMS = ("sgd", "lp-sgd", "svrg", "lp-svrg", "halp")
 VARIANCE_REDUCED = ("svrg", "lp-svrg", "halp")
-INTERRUPTIBLE_BYTES = 1 << 27  # of data between two chances for Ctrl-C: some tens of milliseconds
-LOSSES = {"squared": 0, "softmax": 1}  # codes of kernels/losses.h
 FOLD_BELOW = 1 - 1 / 64  # of an integer model's rho, see Run._fold_every
 
 
@@ -131,7 +130,7 @@ class Run:
         self.precision = _precision_for(algorithm, precision)
         self.data = _one_of("data", data, ("exact", "quantized"))
         self.option = _one_of("option", option, ("I", "II"))
-        if quantized_bits not in kernels.INTEGERS:
+        if quantized_bits not in INTEGERS:
             raise ValueError(f"quantized_bits must be 8 or 16, got {quantized_bits!r}")
         self.step_size = _positive(
             "step_size", problem.default_step_size() if step_size is None else step_size
@@ -147,9 +146,16 @@ class Run:
 
         self._random = np.random.default_rng(seed)
         self._rounding = kernels.Rng(seed)
-        self._data = prepare(problem.X, self.precision, data, quantized_bits)
+        self._rows, full = copies(problem.rows, self.precision, data, quantized_bits)
+        self._objective = Objective(
+            full,
+            problem.y,
+            problem.loss_function,
+            problem.n_outputs,
+            l2=problem.l2,
+            engine=CompiledEngine(fused=not self.precision.is_integer),
+        )
         self._shape = (problem.n_outputs, problem.n_features)
-        self._y = np.ascontiguousarray(problem.y, np.float64).reshape(-1, 1)
         self._w = np.zeros(self._shape)
         if w0 is not None:
             start = np.asarray(w0, np.float64)
@@ -162,7 +168,7 @@ class Run:
             np.empty((problem.n_samples, problem.n_outputs)) if self._needs_reference else None
         )
         if self.algorithm in ("sgd", "lp-sgd"):
-            self._reference = self._targets()
+            self._reference = problem.loss_function.predictions(problem.y, problem.n_outputs)
         if self.algorithm in ("lp-sgd", "lp-svrg"):
             self._w = self._representable(self._w) * self.delta
         self._gradient: NDArray[np.float64] | None = None
@@ -179,7 +185,7 @@ class Run:
     @property
     def data_bytes(self) -> int:
         """Bytes of the matrix that the inner loop reads."""
-        return self._data.inner.values.nbytes
+        return self._rows.nbytes
 
     @property
     def step_bytes(self) -> int:
@@ -189,7 +195,7 @@ class Run:
     @property
     def gradient_row_bytes(self) -> int:
         """Bytes of data that the pass for the full gradient reads for each sample."""
-        return self._data.full.values.nbytes // self.problem.n_samples
+        return self._objective.rows.nbytes // self.problem.n_samples
 
     def evaluate(self) -> tuple[float, float]:
         """Loss and gradient norm at the current solution, on the data that ``data`` names.
@@ -239,7 +245,8 @@ class Run:
         if scale == 0:  # HALP: the gradient is zero, and so is every step
             return self._w, scale, 0
 
-        z = memory.padded_rows(*self._shape, self.precision.model.dtype)
+        z_rows = Rows.zeros(*self._shape, self.precision.model.dtype)
+        z = z_rows.values
         if not centered:
             z[...] = self._w if not self.precision.is_integer else self._representable(self._w)
         if gradient is None:
@@ -248,9 +255,9 @@ class Run:
             # The full gradient has l2 w~ in it. Where z is the displacement that is right; where z
             # is the model itself the shrinking of z takes care of it.
             h = (a / scale) * (gradient if centered else gradient - l2 * self._w)
-        loop = self._loop(z, h, scale, centered)
+        loop = self._loop(z_rows, h, scale, centered)
 
-        step = max(1, INTERRUPTIBLE_BYTES // (self.step_bytes * (1 + self.problem.n_outputs)))
+        step = self._rows.visits_between_signals(self.problem.n_outputs)
         for start in range(0, len(samples), step):
             chunk = samples[start : start + step]
             if loop.run(chunk) < len(chunk):
@@ -274,17 +281,17 @@ class Run:
         return self.delta
 
     def _loop(
-        self, z: NDArray[Any], h: NDArray[np.float64] | None, scale: float, centered: bool
+        self, z: Rows, h: NDArray[np.float64] | None, scale: float, centered: bool
     ) -> InnerLoop:
         return InnerLoop(
             self.precision.name,
-            LOSSES[self.problem.kind],
-            _padded(self._data.inner.values),
-            _padded(z),
+            self.problem.loss_function.code,
+            self._rows.padded,
+            z.padded,
             centred=centered,
             reference=self._reference,
             h=h,
-            scale_x=self._data.inner.scale,
+            scale_x=self._rows.scale,
             scale_z=scale,
             step_size=self.step_size,
             l2=self.problem.l2,
@@ -311,16 +318,8 @@ class Run:
     def _needs_reference(self) -> bool:
         """Centered least squares is the only case that needs nothing per sample."""
         return self.algorithm in VARIANCE_REDUCED and not (
-            self.problem.kind == "squared" and self.algorithm in ("svrg", "halp")
+            self.problem.loss_function.quadratic and self.algorithm in ("svrg", "halp")
         )
-
-    def _targets(self) -> NDArray[np.float64]:
-        """What plain SGD subtracts from the prediction: y, or the one-hot labels."""
-        y = self.problem.y
-        if self.problem.kind == "squared":
-            return np.ascontiguousarray(y, np.float64).reshape(-1, 1)
-        one_hot: NDArray[np.float64] = np.eye(self.problem.n_outputs)[y]
-        return one_hot
 
     def _full_gradient(self) -> NDArray[np.float64]:
         """The gradient at the current solution; its loss and reference are kept beside it."""
@@ -331,39 +330,12 @@ class Run:
             self._gradient_ns += time.perf_counter_ns() - started
         return self._gradient
 
-    @np.errstate(over="ignore", invalid="ignore")
     def _pass(
         self, at: NDArray[np.float64], reference: NDArray[np.float64] | None
     ) -> tuple[float, NDArray[np.float64]]:
         """Loss and gradient at a point, by one pass over the data; fills ``reference``."""
-        problem, full = self.problem, self._data.full
-        x = _padded(full.values)
-        total = memory.empty((problem.n_outputs, x.shape[1]), np.float64)
-        scale_w = 1.0
-        if x.dtype.kind == "i":
-            w = memory.empty((2 * problem.n_outputs, x.shape[1]), np.int16)
-            scale_w = split_high_low(at, w)
-        else:
-            w = memory.empty((problem.n_outputs, x.shape[1]), x.dtype)
-            w[:, : problem.n_features] = at
-        whole = GradientPass(
-            x,
-            w,
-            self._y,
-            LOSSES[problem.kind],
-            fused=not self.precision.is_integer,
-            gradient=total,
-            reference=reference,
-            scale_x=full.scale,
-            scale_w=scale_w,
-        )
-        step = max(1, INTERRUPTIBLE_BYTES // (x.strides[0] * (1 + problem.n_outputs)))
-        for start in range(0, problem.n_samples, step):
-            whole.run(start, min(start + step, problem.n_samples))
-        gradient = total[:, : problem.n_features] * (full.scale / problem.n_samples)
-        gradient += problem.l2 * at
-        loss = whole.loss / problem.n_samples + 0.5 * problem.l2 * norm(at) ** 2
-        return loss, gradient
+        found = self._objective.evaluate(at, reference=reference)
+        return found.loss, found.weights
 
     def _representable(self, w: NDArray[np.float64]) -> NDArray[Any]:
         """``w`` in units of delta, to nearest."""
@@ -371,13 +343,30 @@ class Run:
         return q
 
 
-def _padded(values: NDArray[Any]) -> NDArray[Any]:
-    """The whole padded rows of an array from ``memory.padded_rows``; any other as it is."""
-    if values.flags.c_contiguous or values.base is None:
-        return values
-    return np.lib.stride_tricks.as_strided(
-        values, (values.shape[0], values.strides[0] // values.itemsize), values.strides
-    )
+def copies(rows: Rows, precision: Format, data: str, quantized_bits: int) -> tuple[Rows, Rows]:
+    """The rows that the inner loop reads, and those that the passes for the full gradient read.
+
+    Copied only where the precision and the treatment of the data ask for it. With ``"exact"`` the
+    full gradients come from ``rows`` themselves, with ``"quantized"`` from the numbers that the
+    inner loop reads, which for floats are those of ``rows`` quantized to ``quantized_bits``.
+
+    Raises
+    ------
+    ValueError
+        If there are entries beyond the range of float32 where the precision asks for it.
+    """
+    number = precision.data
+    if rows.dtype == np.float64 and number.dtype == np.float32:
+        limit = float(np.finfo(np.float32).max)
+        if (largest := rows.largest()) > limit:
+            raise ValueError(f"X must lie within +-{limit:.3g} for {precision.name}, got {largest}")
+    if number.is_integer:
+        inner = rows.quantized(number)
+    elif data == "quantized":
+        inner = rows.quantized(INTEGERS[quantized_bits]).converted(number.dtype)
+    else:
+        inner = rows.converted(number.dtype)
+    return inner, inner if data == "quantized" else rows
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -362,8 +362,9 @@ class _Descent:
         if rows.constant:
             gradient = np.hstack([gradient, rows.constant * point.of_b[:, None]])
         reference = self.probabilities
-        if reference is not None and self.objective is not self.sampled:
-            reference = reference[self.chosen]
+        if reference is not None:
+            part = self.objective is not self.sampled
+            reference = reference[self.chosen] if part else reference[: len(self.sampled)]
         samples = self._samples()
         bounds = np.linspace(0, len(samples), self.parts + 1).astype(int)
         largest = float(np.abs(gradient).max())

@@ -154,6 +154,7 @@ class Objective:
     def of_samples(self, chosen: NDArray[np.integer]) -> Objective:
         """The mean over some of the samples, copied: centered by the mean of all, as float32."""
         part = copy.copy(self)
+        part.engine = copy.copy(self.engine)
         values = np.empty((len(chosen), self.rows.columns), np.float32)
         part.rows, part.y = Rows(values), self.y[chosen]
         part.weights = None if self.weights is None else self.weights[chosen]

@@ -108,7 +108,7 @@ def fakes(monkeypatch):
 
     monkeypatch.setattr(runner, "kernels", state.kernels)
     monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n, m: state.checked.append(dtype))
-    monkeypatch.setattr(runner, "Run", FakeRun)
+    monkeypatch.setattr(runner, "Solver", FakeRun)
     monkeypatch.setattr(runner.datasets, "load", load)
     monkeypatch.setattr(runner.datasets, "find", lambda name: state.found.get(name, "here"))
     monkeypatch.setattr(runner.machine, "available_memory", lambda: state.memory)

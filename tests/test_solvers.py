@@ -14,7 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
 from halpbench import rows as rows_module
 from halpbench.formats import FORMATS
-from halpbench.solvers import ALGORITHMS, DivergenceWarning, Interrupted, Run, full_gradient, run
+from halpbench.solvers import (
+    ALGORITHMS,
+    DivergenceWarning,
+    Interrupted,
+    Solver,
+    full_gradient,
+    inner,
+    paper,
+)
 
 INTEGER_PRECISIONS = ["D8M8", "D8M16", "D16M16"]
 FLOAT_PRECISIONS = ["D32fM32f", "D64fM64f"]
@@ -42,11 +50,11 @@ def make_problem(kind, l2=0.0, n=40, d=70, dtype=np.float64, seed=0):
 
 def full_pass(problem, precision, data, **options):
     """The full gradient and reference as the compiled pass computes them, for the oracle."""
-    twin = Run(problem, "halp", precision, data, **options)
+    twin = Solver(problem, "halp", precision, data, **options)
 
     def at(w):
         filled = np.empty((problem.n_samples, problem.n_outputs))
-        return twin._pass(np.ascontiguousarray(w), filled)[1], filled
+        return twin._objective.evaluate(np.ascontiguousarray(w), reference=filled).weights, filled
 
     return at
 
@@ -76,7 +84,7 @@ def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, l2, 
         epochs=2,
         **options,
     )
-    solver = Run(problem, algorithm, precision, data, **options)
+    solver = Solver(problem, algorithm, precision, data, **options)
     for w in expected:
         solver.epoch()
         np.testing.assert_array_equal(solver.w, w)
@@ -102,7 +110,7 @@ def test_integer_solvers_equal_the_oracle_at_any_width(backend, precision, kind,
         w0=w0,
         **options,
     )
-    solver = Run(problem, "halp", precision, "exact", w0=w0, **options)
+    solver = Solver(problem, "halp", precision, "exact", w0=w0, **options)
     for w in expected:
         solver.epoch()
         np.testing.assert_array_equal(solver.w, w)
@@ -122,7 +130,7 @@ def test_float_solvers_agree_with_the_oracle(algorithm, precision, data, kind, l
         expected = reference.solve_float(
             problem, algorithm, FORMATS[precision].data.dtype, data, epochs=3, **options
         )
-        solver = Run(problem, algorithm, precision, data, **options)
+        solver = Solver(problem, algorithm, precision, data, **options)
         for w in expected:
             solver.epoch()
             tolerance = tolerances.path(problem.X.dtype, FORMATS[precision].data.dtype)
@@ -145,8 +153,8 @@ def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
     for kind, dtype in itertools.product(KINDS, (np.float32, np.float64)):
         problem = make_problem(kind, 0.1, n=53, dtype=dtype)
         w0 = np.random.default_rng(1).standard_normal(problem.weight_shape) / 50
-        solver = Run(problem, algorithm, precision, data, w0=w0)
-        _, full = run.copies(problem.rows, FORMATS[precision], data, 8)
+        solver = Solver(problem, algorithm, precision, data, w0=w0)
+        _, full = paper.copies(problem.rows, FORMATS[precision], data, 8)
         on = problem.reduced(np.ascontiguousarray(full.values * full.scale, np.float64))
         tolerance = tolerances.gradient(full.values.dtype)
 
@@ -156,7 +164,7 @@ def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
         assert loss == pytest.approx(expected_loss, rel=tolerance)
         assert norm == pytest.approx(expected_norm, rel=tolerance)
         assert solver.gradient_norm(solver.w) == norm
-        gradient = solver._full_gradient().reshape(problem.weight_shape)
+        gradient = solver._evaluation().weights.reshape(problem.weight_shape)
         assert np.abs(gradient - expected_gradient).max() <= tolerance * expected_norm
 
 
@@ -331,14 +339,14 @@ def test_w0_is_where_a_run_starts(algorithm):
     result = solve(problem, algorithm, epochs=0, w0=w0)
     np.testing.assert_array_equal(result.w, w0)
     assert list(result.history["loss"]) == [pytest.approx(problem.loss(w0), rel=1e-5)]
-    np.testing.assert_array_equal(Run(problem, algorithm, w0=w0).w, w0)
+    np.testing.assert_array_equal(Solver(problem, algorithm, w0=w0).w, w0)
 
 
 @pytest.mark.parametrize("algorithm", ["lp-sgd", "lp-svrg"])
 def test_a_low_precision_run_starts_at_the_nearest_representable_point(algorithm):
     w0 = np.array([0.3, -0.26, 10.0])
     problem = LeastSquares(np.eye(3), np.ones(3))
-    solver = Run(problem, algorithm, delta=0.05, w0=w0)
+    solver = Solver(problem, algorithm, delta=0.05, w0=w0)
     np.testing.assert_allclose(solver.w, [0.3, -0.25, 127 * 0.05])
 
 
@@ -408,7 +416,7 @@ def test_a_low_precision_model_cannot_leave_its_box(algorithm):
 
 
 def test_an_epoch_that_diverges_leaves_the_run_where_it_was():
-    solver = Run(make_problem("squared"), "svrg", step_size=1e200)
+    solver = Solver(make_problem("squared"), "svrg", step_size=1e200)
     before = solver.evaluate()
     assert solver.epoch().diverged
     assert not solver.w.any()
@@ -432,7 +440,7 @@ def test_a_zero_gradient_at_the_start_is_convergence(algorithm, precision):
 
 
 def test_halp_does_nothing_where_the_gradient_is_zero():
-    solver = Run(LeastSquares(np.eye(5), np.zeros(5)), "halp")
+    solver = Solver(LeastSquares(np.eye(5), np.zeros(5)), "halp")
     epoch = solver.epoch()
     assert (epoch.scale, epoch.saturated, epoch.diverged) == (0.0, 0, False)
     assert not solver.w.any()
@@ -592,7 +600,7 @@ def test_an_interrupt_between_epochs_keeps_what_was_recorded():
     assert isinstance(interrupted.value, KeyboardInterrupt)
 
 
-@pytest.mark.parametrize(("home", "part"), [(run, "InnerLoop"), (full_gradient, "GradientPass")])
+@pytest.mark.parametrize(("home", "part"), [(inner, "InnerLoop"), (full_gradient, "GradientPass")])
 def test_an_interrupt_within_an_epoch_keeps_what_was_recorded(monkeypatch, home, part):
     """The signal comes during the third chunk of the second epoch; there are 40 chunks or more."""
     problem = make_problem("squared", n=100)
@@ -629,13 +637,13 @@ def test_a_signal_that_arrives_while_compiled_code_runs_stops_the_epoch(monkeypa
     """A timer fires in the middle of 2,000,000 long steps; most of them are then not taken."""
     taken = [0]
 
-    class Counted(run.InnerLoop):
+    class Counted(inner.InnerLoop):
         def run(self, samples):
             done = super().run(samples)
             taken[0] += done
             return done
 
-    monkeypatch.setattr(run, "InnerLoop", Counted)
+    monkeypatch.setattr(inner, "InnerLoop", Counted)
     problem = LeastSquares(np.ones((4, 50_000), np.float32), np.ones(4))
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
@@ -654,7 +662,7 @@ def test_a_signal_that_arrives_while_compiled_code_runs_stops_the_epoch(monkeypa
 
 
 def test_an_interrupt_before_the_first_row_has_an_empty_history(monkeypatch):
-    monkeypatch.setattr(Run, "evaluate", lambda self: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(Solver, "evaluate", lambda self: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted, match="interrupted after 0 epochs") as interrupted:
         solve(make_problem("squared"))
     assert len(interrupted.value.result.history) == 0

@@ -23,7 +23,7 @@ from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers import ALGORITHMS, Epoch, Run
+from halpbench.solvers import ALGORITHMS, Epoch, Solver
 
 AnyProblem = LeastSquares | SoftmaxRegression
 Measured = tuple[list[Series], dict[str, Any]]
@@ -129,7 +129,7 @@ class Curves:
         the algorithm itself needs, and otherwise of a pass outside its time.
         """
         runs = {
-            c.name: Run(
+            c.name: Solver(
                 problem,
                 c.algorithm,
                 c.precision,
@@ -272,7 +272,7 @@ class Conditioning:
             ]
         series = []
         for contender in contenders:
-            run = Run(
+            run = Solver(
                 problem,
                 contender.algorithm,
                 contender.precision,
@@ -405,7 +405,7 @@ class Theory:
             if self.precision is None:
                 iterates = self._simulated(problem, seed, options)
             else:
-                run = Run(
+                run = Solver(
                     problem, self.algorithm, self.precision, "quantized", seed=seed, **options
                 )
                 iterates = [run.w]
@@ -801,7 +801,7 @@ def least_squares_solution(problem: LeastSquares) -> FloatArray:
 
 
 def _options(contender: Contender, step_size: float) -> dict[str, Any]:
-    """Return keywords of `Run`; a contender's own step size goes before the problem's."""
+    """Return keywords of `Solver`; a contender's own step size goes before the problem's."""
     return {"step_size": step_size, **dict(contender.options)}
 
 

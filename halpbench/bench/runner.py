@@ -21,7 +21,7 @@ from halpbench.bench.clock import Timer
 from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
 from halpbench.bench.records import Record, Series, Store
 from halpbench.problems import LeastSquares, SoftmaxRegression
-from halpbench.solvers import Epoch, Run
+from halpbench.solvers import Epoch, Solver
 
 # One sample of a kernel: long against the timer's grain and a call's overhead, and shorter than the
 # time slices of a busy machine, so that most samples are not interrupted.
@@ -235,7 +235,7 @@ def _measure_epochs(
     problem, source = problems.load(case.problem)
     epoch_length = round(case.problem.steps_per_sample * problem.n_samples)
     runs = {
-        contender.name: Run(
+        contender.name: Solver(
             problem,
             algorithm=contender.algorithm,
             precision=contender.precision,
@@ -302,7 +302,7 @@ def _measure_epochs(
     return series, source | shape
 
 
-def _epoch_work(precision: str, problem: Any, run: Run) -> dict[str, work.Work]:
+def _epoch_work(precision: str, problem: Any, run: Solver) -> dict[str, work.Work]:
     """Count what a step, and a row of the full gradient, cannot do without."""
     n, outputs = problem.n_features, problem.n_outputs
     return {

@@ -20,7 +20,7 @@ from halpbench.bench.records import Record, Series, Store, identity
 from halpbench.bench.runner import Problems
 from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS
-from halpbench.solvers import ALGORITHMS, Run
+from halpbench.solvers import ALGORITHMS, Solver
 
 Grid = dict[str, tuple[float, ...]]
 
@@ -161,7 +161,7 @@ def evaluate(point: Point) -> list[float]:
     problem = _problem(point.problem)
     norms = []
     for seed in range(point.seeds):
-        run = Run(
+        run = Solver(
             problem,
             point.algorithm,
             point.precision,

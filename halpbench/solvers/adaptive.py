@@ -31,42 +31,18 @@ from numpy.typing import NDArray
 
 from halpbench import kernels
 from halpbench.fixedpoint import largest_integer
-from halpbench.formats import FORMATS, INTEGER_FORMATS
-from halpbench.objective import BlockEngine, FloatArray, Objective
+from halpbench.objective import BlockEngine, Evaluation, FloatArray, Objective
 from halpbench.rows import Rows
-from halpbench.solvers._loops import InnerLoop
+from halpbench.solvers.acceleration import Anderson
+from halpbench.solvers.inner import Inner
+from halpbench.solvers.pace import Curvatures, Pace
 from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
+from halpbench.solvers.sampling import SampleSets, weighted
 
-# Slow: where so many epochs do not halve the gradient norm, they are made longer, up to the latter.
-SLOW_EPOCHS, LONGEST_STEPS = 5, 1 << 15
-# Of an epoch, between which the penalty is refreshed and the scale looked after, and how many steps
-# each has at least.
-MOST_PARTS, PART_STEPS = 64, 256
-# An epoch has 2 N steps within these bounds. How many it takes depends on the conditioning, which a
-# large N does not make worse; fewer than the least cost no more time than an epoch's overhead.
-MOST_STEPS, LEAST_STEPS = 1 << 18, 1 << 12
-# Steps are taken on a part of the samples where it has many of them for every weight: its Hessian
-# is then close to that of all, to about the root of one over this number.
-PART_OF_SAMPLES = 8
-SAMPLES_PER_WEIGHT = 1000
-FLOAT32_RANGE = 1e-30, 1e30  # of the columns' largest values: the part is held as float32
-# Steps an epoch that each axis of the preconditioned data should get, in units of the ratio of the
-# mean squared row norm to the curvature along it. That of a squared loss is the same everywhere.
-# Those of the others are unknown at first, and a small part of their bound for most samples.
-STEPS_PER_AXIS = {"known": 20, "unknown": 8000}
-# To begin with, and where the slowest direction is known, an epoch needs no larger step than makes
-# the product of steps, step and bound of the curvature along it this much (the true curvature may
-# be a twentieth of its bound). Smaller steps leave less noise.
-ENOUGH = 200
-FASTER, SLOWER = 1.5, 0.5  # changes of the step size
-LARGEST_GAIN = 2.0  # of the step size over the initial one
-MEMORY = 5  # epochs that extrapolation looks back
-RIDGE = 0.1  # of the extrapolation, relative: its displacements are noisy
-ALIGNED = 0.3  # cosine between two displacements: above, the steps are too short
 DOUBLE_BELOW = 1e-5  # gradient norm from which float32 data are multiplied in float64
-STALLED_EPOCHS, STALLED_FACTOR = 3, 0.7
-REJECTIONS = 4  # before the gradient norm has fallen to a tenth: the precision does not suffice
-LAST_REJECTIONS = 8  # in a row, at the last precision: as far as it goes
+
+# Close to the solution losses differ by less than their rounding error, relative to them.
+LOSS_NOISE = {True: 1e-12, False: 1e-6}  # multiplied in float64 or not
 
 
 @dataclass
@@ -94,16 +70,23 @@ class Outcome:
         return len(self.history) - 1
 
 
-@dataclass
-class _Point:
-    """A centre, with loss and gradient there of the objective that it was evaluated for."""
+@dataclass(frozen=True)
+class Centre:
+    """A point, with what the objective at hand is there.
+
+    Attributes
+    ----------
+    w, b : ndarray
+        Of centered rows.
+    at : Evaluation
+    norm : float
+        What `tol` is compared with; infinite where it is not a number.
+    """
 
     w: FloatArray
     b: FloatArray
-    loss: float = math.inf
-    of_w: FloatArray = field(default_factory=lambda: np.empty(0))
-    of_b: FloatArray = field(default_factory=lambda: np.empty(0))
-    norm: float = math.inf  # what `tol` is compared with
+    at: Evaluation
+    norm: float
 
 
 def minimize(
@@ -135,411 +118,289 @@ def minimize(
     callback : callable, optional
         Called with every new row of the history; a true result stops the run.
     """
-    return _Descent(objective, tol * unit, unit, precision, seed, start).run(max_epochs, callback)
+    descent = _Descent(objective, precision, seed, start, tol=tol * unit, unit=unit)
+    history = [descent.row(0, True)]
+    status = _descend(descent, max_epochs, history, callback)
+    w = descent.centre.w
+    return Outcome(w, descent.centre.b - w @ objective.columns.mean, status, history)
+
+
+def _descend(
+    descent: _Descent,
+    max_epochs: int,
+    history: list[dict[str, Any]],
+    callback: Callable[[dict[str, Any]], object] | None,
+) -> str:
+    """Take epochs until there is a reason to stop, and return it."""
+    if descent.centre.norm <= descent.tol:
+        return "converged"
+    descent.prepare()
+    for epoch in range(1, max_epochs + 1):
+        accepted = descent.epoch()
+        history.append(descent.row(epoch, accepted))
+        if callback is not None and callback(dict(history[-1])):
+            return "stopped"
+        if descent.centre.norm <= descent.tol:
+            return "converged"
+        if descent.pace.needs_precision:
+            if descent.pace.next_format():
+                descent.quantize()
+            elif descent.pace.exhausted:
+                return "no progress"
+    return "max_iter"
 
 
 class _Descent:
-    """The state of :func:`minimize`."""
+    """A centre that moves from epoch to epoch."""
 
     preconditioner: Preconditioner
-    rows: QuantizedRows
-    rows_bits = 0
-    steps = parts = 0
-    step_size = safe_step_size = most_step_size = scale = norm_since = math.nan
-    rejected = rejected_since = 0  # epochs undone: in a row, and since the norm fell to a tenth
-    reach = 0.0  # largest displacement of an entry in the last epoch
-    passes = 0.0
-    displacement: FloatArray | None = None
-    extrapolating = False
+    rows: QuantizedRows | None = None
 
     def __init__(
         self,
         objective: Objective,
-        tol: float,
-        unit: float,
         precision: str,
         seed: int,
         start: tuple[FloatArray, FloatArray] | None,
+        *,
+        tol: float,
+        unit: float,
     ) -> None:
         self.started = time.perf_counter()
-        assert isinstance(objective.engine, BlockEngine)
-        self.engine = objective.engine
-        # Full gradients are those of `objective`, steps are taken on the samples of `sampled`. Both
-        # are the whole, unless a part of the samples is enough for now.
-        self.whole = self.objective = self.sampled = objective
+        self.loss = objective.loss
         self.tol, self.unit = tol, unit
-        self.ladder = list(INTEGER_FORMATS[INTEGER_FORMATS.index(precision) :])
-        self.random = np.random.default_rng(seed)
-        self.rounding = kernels.Rng(seed)
-        # The Hessian of a squared loss is known from the start. A softmax has a Hessian for each
-        # pair of classes: what suits their mean made some of them slower.
-        self.reconditioned = objective.loss.sample_curvature is None
+        self.sets = SampleSets(objective)
+        self.random, self.rounding = np.random.default_rng(seed), kernels.Rng(seed)
         self.scales = column_scales(objective)
-        self.memory: list[tuple[FloatArray, FloatArray]] = []
+        self.anderson = Anderson()
+        self.passes, self.reach, self.scale = 0.0, 0.0, math.nan  # reach: of the last epoch
         n, d = objective.rows.values.shape
-        shape = n, objective.n_outputs
-        self.probabilities = None if objective.loss.quadratic else np.empty(shape)
-        w, b = start or (np.zeros((objective.n_outputs, d)), np.zeros(objective.n_outputs))
-        self.point = self._evaluate(_Point(w, b + w @ objective.columns.mean))
-        self.norms = [self.point.norm]
+        outputs = objective.n_outputs
+        self.predictions = None if self.loss.quadratic else np.empty((n, outputs))
+        w, b = start or (np.zeros((outputs, d)), np.zeros(outputs))
+        self.centre = self._evaluated(w, b + w @ objective.columns.mean)
+        # A softmax has a Hessian for each pair of classes: what suits their mean made some of them
+        # slower, so that its bounds are left as they are.
+        self.pace = Pace(precision, self.loss.sample_curvature is not None, self.centre.norm)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Choose the samples, precondition and quantize them."""
-        self.chosen = self._choose()
-        if self.chosen is not None:
-            self.sampled = self.whole.of_samples(self.chosen)
+        part = self.sets.choose_part(self.random)
         self._precondition()
-        if self.point.norm > self._sampling_noise():
-            self.objective = self.sampled
-            if self.chosen is not None:
-                self.point = self._evaluate(self.point)
-        self._quantize()
+        if self.centre.norm > self._sampling_noise():
+            self.sets.use_part()
+            if part:
+                self._evaluate_again()
+        self.quantize()
 
-    def _sampling_noise(self) -> float:
-        """How large an entry of the whole gradient is where that of the sampled part is zero.
-
-        The variance of a mean over n of N samples, where e^2 / 2 <= loss for every loss with
-        derivative e with respect to the margins.
-        """
-        n, total = len(self.sampled), len(self.whole)
-        square = max(self.preconditioner.mean_square, float(self.whole.intercept))
-        return math.sqrt(2 * self.point.loss * square * (1 / n - 1 / total))
-
-    def _choose(self) -> NDArray[np.intp] | None:
-        """The samples to take steps on, where a part of them is enough for all the weights."""
-        X, weights = self.whole.rows, self.whole.weights
-        candidates = np.arange(len(X)) if weights is None else np.flatnonzero(weights)
-        size = len(candidates) // PART_OF_SAMPLES
-        if size < SAMPLES_PER_WEIGHT * X.columns * self.whole.n_outputs:
-            return None
-        least, largest = self.whole.columns.largest.min(), self.whole.columns.largest.max()
-        if not FLOAT32_RANGE[0] < least <= largest < FLOAT32_RANGE[1]:
-            return None
-        return np.sort(self.random.choice(candidates, size, replace=False))
-
-    def run(self, max_epochs: int, callback: Callable[[dict[str, Any]], object] | None) -> Outcome:
-        """Take epochs until one of the reasons to stop."""
-        history = [self._row(0, True)]
-        status = "max_iter"
-        if self.point.norm <= self.tol:
-            status = "converged"
-        else:
-            self._prepare()
-            for epoch in range(1, max_epochs + 1):
-                accepted = self._epoch()
-                if self.objective is not self.whole and self.point.norm <= max(
-                    self.tol, self._sampling_noise()
-                ):
-                    self._leave_the_part()
-                history.append(self._row(epoch, accepted))
-                if callback is not None and callback(dict(history[-1])):
-                    status = "stopped"
-                elif self.point.norm <= self.tol:
-                    status = "converged"
-                elif self._needs_precision():
-                    if len(self.ladder) > 1:
-                        del self.ladder[0]
-                        self._quantize()
-                        continue
-                    if self.rejected < LAST_REJECTIONS:
-                        continue
-                    status = "no progress"
-                else:
-                    continue
-                break
-        w = self.point.w
-        return Outcome(w, self.point.b - w @ self.whole.columns.mean, status, history)
+    @property
+    def engine(self) -> BlockEngine:
+        """That of the full gradients at present."""
+        engine = self.sets.objective.engine
+        assert isinstance(engine, BlockEngine)
+        return engine
 
     # ---- One epoch -------------------------------------------------------------------------------
 
-    def _epoch(self) -> bool:
+    def epoch(self) -> bool:
         """Try an epoch; whether it was accepted."""
-        before = self.point
-        z = self._inner_loop()
-        self.passes += self.steps / len(self.whole)
+        before = self.centre
+        z = self._displacement()
+        self.passes += self.pace.steps / len(self.sets.whole)
         if z is not None:
-            self.point = self._evaluate(self._following(self._extrapolated(z)))
-        if z is None or not self._is_better(before):
-            self.point, self.displacement = before, None
-            if self.objective is not self.sampled:
-                self._take_all_samples()
-                return False
-            self.rejected += 1
-            self.rejected_since += 1
-            if not self.extrapolating:
-                self.most_step_size = self.step_size = self.step_size * SLOWER
-            self.memory.clear()
-            if z is not None:  # the reference has been overwritten
-                self.point = self._evaluate(before)
-            return False
-        self.rejected = 0
-        self.norms.append(self.point.norm)
-        if self.point.norm < 0.1 * self.norm_since:
-            self.norm_since, self.rejected_since = self.point.norm, 0
-        self._adapt(z)
-        if len(self.norms) > SLOW_EPOCHS and self.point.norm > 0.5 * self.norms[-SLOW_EPOCHS - 1]:
-            self._lengthen()
-        if self.tol < self.point.norm < DOUBLE_BELOW * self.unit and not self.engine.double:
+            self.centre = self._following(self.anderson(z))
+        accepted = z is not None and self._is_better(before)
+        if z is not None and accepted:
+            self._go_on(z)
+        else:
+            self.centre = before
+            self._go_back(overwritten=z is not None)
+        if self.sets.on_part and self.centre.norm <= max(self.tol, self._sampling_noise()):
+            self.sets.leave_part()
+            self._evaluate_again()
+            self.pace.restart(self.centre.norm)
+            self.anderson.clear()
+        return accepted
+
+    def _go_on(self, z: FloatArray) -> None:
+        """From an epoch that was accepted."""
+        if self.pace.accept(self.centre.norm, z):
+            self._recondition()
+        near = self.tol < self.centre.norm < DOUBLE_BELOW * self.unit
+        if near and not self.engine.double:
             self.engine.double = True
-            self.point = self._evaluate(self.point)
-        return True
+            self._evaluate_again()
 
-    def _extrapolated(self, z: FloatArray) -> FloatArray:
-        """The displacement to the next centre, by Anderson acceleration of the map v -> v + z.
-
-        Walker and Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer. Anal. 49,
-        2011, section 1 (type II, no damping). Slow directions, which dominate the displacements
-        after a few epochs, are what it sees through.
-        """
-        following = z
-        self.extrapolating = len(self.memory) > 0
-        if self.extrapolating:
-            dv = np.array([taken.ravel() for taken, _ in self.memory])
-            dz = np.diff([each.ravel() for _, each in self.memory] + [z.ravel()], axis=0)
-            gram = dz @ dz.T
-            gram[np.diag_indices_from(gram)] *= 1 + RIDGE
-            gamma = np.linalg.lstsq(gram, dz @ z.ravel(), rcond=None)[0]
-            following = following - (gamma @ (dv + dz)).reshape(z.shape)
-        self.memory.append((following, z))
-        del self.memory[:-MEMORY]
-        return following
-
-    def _following(self, displacement: FloatArray) -> _Point:
-        """The centre at a displacement of the preconditioned variables."""
-        d = self.point.w.shape[1]
-        w = self.point.w + self.preconditioner.weights(displacement[:, :d])
-        if displacement.shape[1] == d:
-            return _Point(w, self.point.b)
-        return _Point(w, self.point.b + displacement[:, d] * self.rows.constant)
-
-    def _is_better(self, before: _Point) -> bool:
-        after = self.point
-        if not math.isfinite(after.loss):
-            return False
-        if after.loss < before.loss:
-            return True
-        # Close to the solution the losses differ by less than their rounding error.
-        noise = 1e-12 if self.engine.double else 1e-6
-        return after.loss <= before.loss + noise * abs(before.loss) and after.norm < before.norm
-
-    def _adapt(self, z: FloatArray) -> None:
-        """Longer or shorter strides, as two displacements in a row point the same way or not."""
-        if self.displacement is not None:
-            product = float(np.vdot(z, self.displacement))
-            cosine = product / (np.linalg.norm(z) * np.linalg.norm(self.displacement) + 1e-300)
-            if cosine > ALIGNED and not self.reconditioned:
+    def _go_back(self, overwritten: bool) -> None:
+        """From an epoch that was undone, and may have overwritten the predictions."""
+        if self.sets.beyond_part:
+            self.sets.take_all()
+            self._evaluate_again()
+            if self.loss.sample_curvature is not None and not self.pace.bounded:
                 self._recondition()
-                return
-            if cosine > ALIGNED:
-                longer = max(self.step_size * FASTER, self.safe_step_size)
-                self.step_size = min(longer, self.most_step_size)
-            elif cosine < -ALIGNED:
-                self.step_size /= FASTER
-        self.displacement = z
+            else:
+                self._precondition()
+                self.quantize()
+            return
+        self.pace.reject(shorten=not self.anderson.extrapolated)
+        self.anderson.clear()
+        if overwritten:
+            self._evaluate_again()
 
-    def _lengthen(self) -> None:
-        """Twice as many steps an epoch, within bounds: extrapolation alone is too slow."""
-        most = max(2 * len(self.sampled), LONGEST_STEPS)
-        self._set_steps(min(2 * self.steps, most))
-        self.norms = self.norms[-1:]
+    def _following(self, displacement: FloatArray) -> Centre:
+        """The centre at a displacement of the preconditioned variables."""
+        assert self.rows is not None
+        d = self.centre.w.shape[1]
+        w = self.centre.w + self.preconditioner.weights(displacement[:, :d])
+        if displacement.shape[1] == d:
+            return self._evaluated(w, self.centre.b)
+        return self._evaluated(w, self.centre.b + displacement[:, d] * self.rows.constant)
 
-    def _needs_precision(self) -> bool:
-        if self.rejected_since >= REJECTIONS:
+    def _is_better(self, before: Centre) -> bool:
+        loss, old = self.centre.at.loss, before.at.loss
+        if not math.isfinite(loss):
+            return False
+        if loss < old:
             return True
-        recent = self.norms[-STALLED_EPOCHS:]
-        return (
-            self.ladder[0] == "D8M8"
-            and len(self.norms) > STALLED_EPOCHS
-            and min(recent) > STALLED_FACTOR * self.norms[-STALLED_EPOCHS - 1]
-        )
+        noise = LOSS_NOISE[self.engine.double]
+        return loss <= old + noise * abs(old) and self.centre.norm < before.norm
 
-    def _inner_loop(self) -> FloatArray | None:
+    # ---- Its steps -------------------------------------------------------------------------------
+
+    def _displacement(self) -> FloatArray | None:
         """The mean displacement over the second half of an epoch; None if it diverged."""
-        precision = FORMATS[self.ladder[0]]
-        limit = largest_integer(precision.model.bits)
-        a, point, rows = self.step_size, self.point, self.rows
-        gradient = self.preconditioner.gradient(point.of_w)
-        if rows.constant:
-            gradient = np.hstack([gradient, rows.constant * point.of_b[:, None]])
-        reference = self.probabilities
+        assert self.rows is not None
+        pace, random = self.pace, self.random
+        inner = Inner(
+            format=pace.format,
+            loss=self.loss,
+            centred=True,
+            rows=self.rows.rows,
+            step_size=pace.step_size,
+            rng=self.rounding,
+        )
+        gradient = self._gradient()
+        reference = self.predictions
         if reference is not None:
-            part = self.objective is not self.sampled
-            reference = reference[self.chosen] if part else reference[: len(self.sampled)]
-        samples = self._samples()
-        bounds = np.linspace(0, len(samples), self.parts + 1).astype(int)
-        largest = float(np.abs(gradient).max())
-        # Half of the last reach: growing within the epoch is cheap, unused range is not.
-        reach = self.reach / 2 or a * bounds[1] * largest
-        scale = max(reach, a * largest) / limit
-        z_rows = Rows.zeros(len(gradient), gradient.shape[1], precision.model.dtype)
-        z = z_rows.values
-        total = np.zeros(gradient.shape)
-        moved = np.zeros(gradient.shape)
+            reference = self.sets.of_steps(reference)
+        stepped = self.sets.stepped
+        samples = weighted(random, len(stepped), pace.steps, stepped.weights)
+        bounds = np.linspace(0, len(samples), pace.parts + 1).astype(int)
+        z = self._first_model(gradient, int(bounds[1]))
+        limit = largest_integer(pace.format.model.bits)
+        total, moved = np.zeros(gradient.shape), np.zeros(gradient.shape)
         self.reach = 0.0
-        for part in range(self.parts):
-            h = (a / scale) * (gradient + self._penalty(moved))
-            loop = InnerLoop(
-                precision.name,
-                self.objective.loss.code,
-                rows.rows.padded,
-                z_rows.padded,
-                centred=True,
-                reference=reference,
-                h=h,
-                scale_x=rows.rows.scale,
-                scale_z=scale,
-                step_size=a,
-                rng=self.rounding,
-            )
+        for part in range(pace.parts):
+            h = (pace.step_size / z.scale) * (gradient + self._penalty(moved))
             chunk = samples[bounds[part] : bounds[part + 1]]
-            if loop.run(chunk) < len(chunk):
+            if inner.run(z, chunk, h=h, reference=reference) is None:
                 return None
-            moved = z * scale
-            used = int(max(z.max(), -int(z.min())))
-            self.reach = max(self.reach, used * scale)
-            if part >= self.parts // 2:
+            moved = z.values * z.scale
+            used = int(max(z.values.max(), -int(z.values.min())))
+            self.reach = max(self.reach, used * z.scale)
+            if part >= pace.parts // 2:
                 total += moved
             if 2 * used > limit:
-                z[...] = np.floor(z * 0.5 + self.random.random(z.shape))
-                scale *= 2
-        self.scale = scale
-        return total / (self.parts - self.parts // 2)
+                z.values[...] = np.floor(z.values * 0.5 + random.random(gradient.shape))
+                z.scale *= 2
+        self.scale = z.scale
+        return total / (pace.parts - pace.parts // 2)
+
+    def _gradient(self) -> FloatArray:
+        """The gradient at the centre, of the preconditioned variables."""
+        assert self.rows is not None
+        gradient = self.preconditioner.gradient(self.centre.at.weights)
+        if self.rows.constant:
+            intercept = self.rows.constant * self.centre.at.intercept[:, None]
+            gradient = np.hstack([gradient, intercept])
+        return gradient
+
+    def _first_model(self, gradient: FloatArray, first_steps: int) -> Rows:
+        """A displacement of zero, with the scale to begin an epoch with."""
+        number, a = self.pace.format.model, self.pace.step_size
+        largest = float(np.abs(gradient).max())
+        # Half of the last reach: growing within the epoch is cheap, unused range is not.
+        reach = self.reach / 2 or a * first_steps * largest
+        scale = max(reach, a * largest) / largest_integer(number.bits)
+        return Rows.zeros(len(gradient), gradient.shape[1], number.dtype, scale)
 
     def _penalty(self, moved: FloatArray) -> FloatArray:
         """The gradient of the penalty's change, which the steps take as constant over a part."""
-        d = self.point.w.shape[1]
+        d = self.centre.w.shape[1]
         result = np.zeros(moved.shape)
-        of_w = self.objective.l2 * self.preconditioner.weights(moved[:, :d])
+        of_w = self.sets.objective.l2 * self.preconditioner.weights(moved[:, :d])
         result[:, :d] = self.preconditioner.gradient(of_w)
         return result
 
-    def _samples(self) -> NDArray[np.int32]:
-        """Indices for an epoch: every sample as often as its weight says, in random order.
-
-        Systematic sampling: each sample occurs floor or ceil of its expected number of times.
-        """
-        n = len(self.sampled)
-        orders = []
-        for _ in range(-(-self.steps // n)):
-            if self.sampled.weights is None:
-                order = self.random.permutation(n)
-            else:
-                cumulative = np.cumsum(self.sampled.weights) / self.sampled.weights.sum()
-                at = (np.arange(n) + self.random.random()) / n
-                order = np.minimum(np.searchsorted(cumulative, at, side="right"), n - 1)
-                self.random.shuffle(order)
-            orders.append(order.astype(np.int32))
-        return np.concatenate(orders)[: self.steps]
-
     # ---- What an epoch needs ---------------------------------------------------------------------
 
-    def _quantize(self) -> None:
-        """Quantize for the present precision, and choose the step size anew."""
-        number = FORMATS[self.ladder[0]].data
-        if self.rows_bits != number.bits:
-            if self.rows_bits:
-                del self.rows  # two copies need not exist at once
-            self.rows, self.rows_bits = self.preconditioner.quantize(number), number.bits
+    def quantize(self) -> None:
+        """Quantize for the present format, and choose the step size anew."""
+        number = self.pace.format.data
+        if self.rows is None or self.rows.rows.dtype != number.dtype:
+            self.rows = None  # two copies need not exist at once
+            self.rows = self.preconditioner.quantize(number)
             self.passes += 1
-        self.safe_step_size = self._step_size()
-        self.most_step_size = LARGEST_GAIN * self.safe_step_size
-        self.step_size = self.safe_step_size
-        if not self.reconditioned:
-            slowest = self.steps * self.objective.loss.curvature * self.preconditioner.least
-            self.step_size = min(self.step_size, ENOUGH / max(slowest, 1e-300))
-        self.memory.clear()
-        self.rejected = self.rejected_since = 0
-        self.norms, self.norm_since = self.norms[-1:], self.norms[-1]
-        self.displacement = None
-
-    def _set_steps(self, steps: int) -> None:
-        self.steps, self.parts = steps, min(MOST_PARTS, steps // PART_STEPS)
+        curvature, preconditioner = self.loss.curvature, self.preconditioner
+        penalty = self.sets.objective.l2 / float((preconditioner.scales**2).min())
+        self.pace.begin(
+            Curvatures(
+                rows=curvature * self.rows.norm,
+                penalty=min(penalty, curvature * preconditioner.level),
+                least=curvature * preconditioner.least,
+            )
+        )
+        self.anderson.clear()
 
     def _precondition(self, curvatures: FloatArray | None = None) -> None:
-        if self.rows_bits:
-            del self.rows
-            self.rows_bits = 0
-        exact = self.whole.loss.quadratic or curvatures is not None
-        n = len(self.sampled)
-        self._set_steps(max(self.steps, LEAST_STEPS, min(2 * n, MOST_STEPS)))
-        self.preconditioner = Preconditioner(
-            self.sampled,
-            self.steps / STEPS_PER_AXIS["known" if exact else "unknown"],
-            self.random,
-            curvatures,
-        )
+        self.rows = None
+        self.pace.set_samples(len(self.sets.stepped))
+        limit = self.pace.row_norm_limit(self.loss.quadratic or curvatures is not None)
+        self.preconditioner = Preconditioner(self.sets.stepped, limit, self.random, curvatures)
 
     def _recondition(self) -> None:
         """Precondition for the curvatures that the samples have here, near the solution."""
-        self.reconditioned = True
-        assert self.probabilities is not None
-        p = self.probabilities[:, 0]
-        if self.objective is not self.sampled:
-            p = p[self.chosen]
-        assert self.objective.loss.sample_curvature is not None
-        self._precondition(self.objective.loss.sample_curvature(p) / self.objective.loss.curvature)
+        assert self.predictions is not None
+        assert self.loss.sample_curvature is not None
+        self.pace.bounded = False
+        at = self.loss.sample_curvature(self.sets.of_steps(self.predictions)[:, 0])
+        self._precondition(at / self.loss.curvature)
         self.reach = 0.0
-        self._quantize()
+        self.quantize()
 
-    def _leave_the_part(self) -> None:
-        """Take full gradients over all samples; the steps remain on the part."""
-        self.objective = self.whole
-        self.point = self._evaluate(self.point)
-        self.norms, self.norm_since = [self.point.norm], self.point.norm
-        self.memory.clear()
-        self.displacement = None
+    def _sampling_noise(self) -> float:
+        return self.sets.noise(self.centre.at.loss, self.preconditioner.mean_square)
 
-    def _take_all_samples(self) -> None:
-        self.sampled, self.chosen = self.whole, None
-        self.point = self._evaluate(self.point)
-        if self.objective.loss.sample_curvature is not None and self.reconditioned:
-            self._recondition()
-        else:
-            self._precondition()
-            self._quantize()
-
-    def _step_size(self) -> float:
-        """1 / (curvature times mean squared row norm), or what the penalty bears.
-
-        The penalty's gradient is refreshed a few times an epoch only, so that the steps between two
-        refreshments must not overshoot along it.
-        """
-        part = self.steps / self.parts
-        penalty = min(
-            self.objective.l2 / float((self.preconditioner.scales**2).min()),
-            self.objective.loss.curvature * self.preconditioner.level,
-        )
-        return 1 / (self.objective.loss.curvature * self.rows.norm + 2 * part * penalty + 1e-300)
-
-    def _evaluate(self, point: _Point) -> _Point:
-        """Loss and gradient at a point; the reference of every sample."""
-        n = len(self.objective)
-        probabilities = None if self.probabilities is None else self.probabilities[:n]
+    def _evaluated(self, w: FloatArray, b: FloatArray) -> Centre:
+        """The centre at a point; fills the predictions of every sample."""
+        objective = self.sets.objective
+        n = len(objective)
+        predictions: NDArray[np.float64] | None = None
+        if self.predictions is not None:
+            predictions = self.predictions[:n]
         with np.errstate(over="ignore", invalid="ignore"):
-            at = self.objective.evaluate(point.w, point.b, probabilities)
-        self.passes += n / len(self.whole)
-        norm = max(float(np.abs(at.weights / self.scales).max()), float(np.abs(at.intercept).max()))
-        return _Point(
-            point.w,
-            point.b,
-            at.loss,
-            at.weights,
-            at.intercept,
-            norm if math.isfinite(norm) else math.inf,
-        )
+            at = objective.evaluate(w, b, predictions)
+            norm = max(np.abs(at.weights / self.scales).max(), np.abs(at.intercept).max())
+        self.passes += n / len(self.sets.whole)
+        return Centre(w, b, at, float(norm) if math.isfinite(norm) else math.inf)
 
-    def _row(self, epoch: int, accepted: bool) -> dict[str, Any]:
+    def _evaluate_again(self) -> None:
+        """The same point, for another objective or arithmetic, or for its predictions."""
+        self.centre = self._evaluated(self.centre.w, self.centre.b)
+
+    def row(self, epoch: int, accepted: bool) -> dict[str, Any]:
+        """What the history says of an epoch."""
         return {
             "epoch": epoch,
             "seconds": time.perf_counter() - self.started,
             "passes": self.passes,
-            "samples": len(self.objective),
-            "step_samples": len(self.sampled),
-            "loss": self.point.loss,
-            "grad_norm": self.point.norm / self.unit,
+            "samples": len(self.sets.objective),
+            "step_samples": len(self.sets.stepped),
+            "loss": self.centre.at.loss,
+            "grad_norm": self.centre.norm / self.unit,
             "accepted": accepted,
-            "precision": self.ladder[0],
-            "step_size": self.step_size,
-            "steps": self.steps,
+            "precision": self.pace.format.name,
+            "step_size": self.pace.step_size,
+            "steps": self.pace.steps,
             "scale": self.scale,
         }

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
-from halpbench.solvers.run import Problem, Run
+from halpbench.problems import LinearProblem
+from halpbench.solvers.paper import Solver
 
 
 class DivergenceWarning(UserWarning):
@@ -56,24 +57,52 @@ class Result:
 
 
 def solve(
-    problem: Problem,
+    problem: LinearProblem,
     algorithm: str = "halp",
     precision: str | None = None,
     data: str = "exact",
     *,
+    step_size: float | None = None,
+    epoch_length: int | None = None,
+    mu: float = 1.0,
+    delta: float | None = None,
+    option: str = "I",
+    seed: int = 0,
+    quantized_bits: int = 8,
+    w0: ArrayLike | None = None,
     epochs: int = 20,
     tol: float = 0.0,
     callback: Callable[[dict[str, Any]], object] | None = None,
-    **options: Any,
 ) -> Result:
     """Minimize a problem by one of the paper's algorithms.
 
     Parameters
     ----------
     problem : LeastSquares or SoftmaxRegression
-    algorithm, precision, data, **options
-        As for :class:`Run`: ``step_size``, ``epoch_length``, ``mu``, ``delta``, ``option``,
-        ``seed``, ``quantized_bits``, ``w0``.
+    algorithm : {"halp", "svrg", "lp-svrg", "sgd", "lp-sgd"}
+    precision : {"D8M8", "D8M16", "D16M16", "D32fM32f", "D64fM64f"}, optional
+        Integer for "halp", "lp-svrg" and "lp-sgd" (default "D8M8"), floating-point for "svrg" and
+        "sgd" (default "D64fM64f").
+    data : {"exact", "quantized"}
+        Whether full gradients are those of the problem itself, or of the problem on quantized data.
+    step_size : float, optional
+        By default ``problem.default_step_size()``. ``step_size * l2`` must be below 1.
+    epoch_length : int, optional
+        Steps an epoch, T; by default 2 N.
+    mu : float
+        HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
+        ||gradient|| / (mu (2**(bits-1) - 1)).
+    delta : float, optional
+        LP-SGD, LP-SVRG: the fixed scale of the model; by default it represents [-1, 1].
+    option : {"I", "II"}
+        The next centre is the last iterate of the epoch, or a uniformly random one. (For option II
+        the steps behind the chosen one cannot matter and are not taken.)
+    seed : int
+        Of the samples and of the stochastic rounding.
+    quantized_bits : {8, 16}
+        What ``data="quantized"`` means for a floating-point precision.
+    w0 : array_like of shape ``problem.weight_shape``, optional
+        Where to start; by default at zero.
     epochs : int
     tol : float
         Stop when the gradient norm is at most this.
@@ -91,33 +120,39 @@ def solve(
     Interrupted
         A ``KeyboardInterrupt`` with the result so far.
     ValueError
-        As :class:`Run`, and for negative ``epochs`` or ``tol``.
+        For unknown names, combinations that make no sense, numbers out of range, and negative
+        ``epochs`` or ``tol``.
     """
     if epochs < 0 or not tol >= 0:
         raise ValueError(f"epochs and tol must not be negative, got {epochs} and {tol}")
-    run = Run(problem, algorithm, precision, data, **options)
-    rows: list[dict[str, Any]] = []
-    status, w = "finished", run.w
-
-    def result(status: str) -> Result:
-        history = pd.DataFrame(rows)
-        return Result(w, history, status, run.algorithm, run.precision.name, kernels.active())
-
+    solver = Solver(
+        problem,
+        algorithm,
+        precision,
+        data,
+        step_size=step_size,
+        epoch_length=epoch_length,
+        mu=mu,
+        delta=delta,
+        option=option,
+        seed=seed,
+        quantized_bits=quantized_bits,
+        w0=w0,
+    )
+    history = _History(solver)
+    status = "finished"
     try:
         for epoch in range(epochs + 1):
-            row = _row(run, epoch, rows[-1] if rows else None)
+            row = history.advance(epoch)
             if not math.isfinite(row["loss"]):
-                rows.append(row)
                 status = "diverged"
                 warnings.warn(
                     f"{algorithm} diverged in epoch {epoch}: try a smaller step_size than "
-                    f"{run.step_size:.3g}",
+                    f"{solver.step_size:.3g}",
                     DivergenceWarning,
                     stacklevel=2,
                 )
                 break
-            # At once: Ctrl-C may come between any two calls.
-            w, rows = run.w, [*rows, row]
             if callback is not None and callback(dict(row)):
                 status = "stopped"
                 break
@@ -125,17 +160,40 @@ def solve(
                 status = "converged"
                 break
     except KeyboardInterrupt:
-        raise Interrupted(result("interrupted")) from None
-    return result(status)
+        raise Interrupted(history.result("interrupted")) from None
+    return history.result(status)
 
 
-def _row(run: Run, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
+class _History:
+    """A run, what it has reached so far, and a row an epoch."""
+
+    def __init__(self, solver: Solver) -> None:
+        self._solver = solver
+        self._reached: tuple[NDArray[np.float64], list[dict[str, Any]]] = (solver.w, [])
+
+    def advance(self, epoch: int) -> dict[str, Any]:
+        """Advance by an epoch, unless this is the start, and describe where that led."""
+        w, rows = self._reached
+        row = _row(self._solver, epoch, rows[-1] if rows else None)
+        finite = math.isfinite(row["loss"])
+        # At once: Ctrl-C may come between any two calls.
+        self._reached = self._solver.w if finite else w, [*rows, row]
+        return row
+
+    def result(self, status: str) -> Result:
+        """What has been reached, the last finite solution."""
+        w, rows = self._reached
+        algorithm, precision = self._solver.algorithm.name, self._solver.precision.name
+        return Result(w, pd.DataFrame(rows), status, algorithm, precision, kernels.active())
+
+
+def _row(solver: Solver, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
     """Advance by an epoch, unless this is the start, and describe where that led."""
     if before is None:
-        loss, grad_norm = _finite_or_inf(run.evaluate())
+        loss, grad_norm = _finite_or_inf(solver.evaluate())
         return _fields(epoch, 0.0, 0.0, 0.0, 0.0, loss, grad_norm, math.nan, 0)
-    done = run.epoch()
-    loss, grad_norm = (math.inf, math.inf) if done.diverged else _finite_or_inf(run.evaluate())
+    done = solver.epoch()
+    loss, grad_norm = (math.inf, math.inf) if done.diverged else _finite_or_inf(solver.evaluate())
     return _fields(
         epoch,
         before["seconds"] + done.seconds,

@@ -1,7 +1,7 @@
 """SGD, SVRG, HALP and their low-precision kin, epoch by epoch (De Sa et al. 2018, Algorithms 1-3).
 
-The outer loops stand here; the steps are taken by ``_loops.InnerLoop``, the full gradients by
-``_loops.GradientPass``.
+One outer loop serves all; the rows of ``algorithms.py`` say what differs. Steps are taken by
+``inner.py``, full gradients by the objective with the engine of ``full_gradient.py``.
 """
 
 from __future__ import annotations
@@ -15,23 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
-from halpbench.fixedpoint import (
-    bit_centering_scale,
-    count_saturated,
-    largest_integer,
-)
-from halpbench.formats import FORMATS, INTEGERS, Format
-from halpbench.objective import Objective
-from halpbench.problems import LeastSquares, SoftmaxRegression
+from halpbench.fixedpoint import bit_centering_scale, count_saturated, largest_integer
+from halpbench.formats import INTEGERS, Format
+from halpbench.objective import Evaluation, FloatArray, Objective
+from halpbench.problems import LinearProblem
 from halpbench.rows import Rows
-from halpbench.solvers._loops import InnerLoop, norm
+from halpbench.solvers._loops import norm
+from halpbench.solvers.algorithms import ALGORITHMS
 from halpbench.solvers.full_gradient import CompiledEngine
+from halpbench.solvers.inner import Inner
+from halpbench.solvers.sampling import uniform
 
-Problem = LeastSquares | SoftmaxRegression
-
-ALGORITHMS = ("sgd", "lp-sgd", "svrg", "lp-svrg", "halp")
-VARIANCE_REDUCED = ("svrg", "lp-svrg", "halp")
-FOLD_BELOW = 1 - 1 / 64  # of an integer model's rho, see Run._fold_every
+__all__ = ["Epoch", "Solver", "copies"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Epoch:
         return self.inner_seconds + self.full_gradient_seconds
 
 
-class Run:
+class Solver:
     """A run of one algorithm on one problem, advanced epoch by epoch.
 
     Parameters
@@ -97,6 +92,8 @@ class Run:
 
     Attributes
     ----------
+    algorithm : Algorithm
+    precision : Format
     w : ndarray of float64, of shape ``problem.weight_shape``
         The current solution.
     data_bytes, step_bytes, gradient_row_bytes : int
@@ -111,7 +108,7 @@ class Run:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: LinearProblem,
         algorithm: str = "halp",
         precision: str | None = None,
         data: str = "exact",
@@ -126,37 +123,48 @@ class Run:
         w0: ArrayLike | None = None,
     ) -> None:
         self.problem = problem
-        self.algorithm = _one_of("algorithm", algorithm, ALGORITHMS)
-        self.precision = _precision_for(algorithm, precision)
+        self.algorithm = ALGORITHMS[_one_of("algorithm", algorithm, tuple(ALGORITHMS))]
+        self.precision = self.algorithm.in_format(precision)
         self.data = _one_of("data", data, ("exact", "quantized"))
         self.option = _one_of("option", option, ("I", "II"))
         if quantized_bits not in INTEGERS:
             raise ValueError(f"quantized_bits must be 8 or 16, got {quantized_bits!r}")
-        self.step_size = _positive(
-            "step_size", problem.default_step_size() if step_size is None else step_size
-        )
-        if self.step_size * problem.l2 >= 1:
-            raise ValueError(f"step_size * l2 must be below 1, got {self.step_size} * {problem.l2}")
+        self.step_size = _step_size(problem, step_size)
         self.epoch_length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
         if self.epoch_length < 1:
             raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
         self.mu = _positive("mu", mu)
-        largest = largest_integer(self.precision.model.bits) if self.precision.is_integer else 1
-        self.delta = _positive("delta", 1 / largest if delta is None else delta)
-
+        self.delta = _positive("delta", _default_delta(self.precision) if delta is None else delta)
         self._random = np.random.default_rng(seed)
-        self._rounding = kernels.Rng(seed)
-        self._rows, full = copies(problem.rows, self.precision, data, quantized_bits)
+        self._read(copies(problem.rows, self.precision, data, quantized_bits), kernels.Rng(seed))
+        self._begin(w0)
+
+    def _read(self, rows: tuple[Rows, Rows], rounding: kernels.Rng) -> None:
+        """Take steps on the first rows, full gradients over the second."""
+        problem = self.problem
+        self._inner = Inner(
+            format=self.precision,
+            loss=problem.loss_function,
+            centred=self.algorithm.centred,
+            rows=rows[0],
+            step_size=self.step_size,
+            l2=problem.l2,
+            rng=rounding,
+        )
         self._objective = Objective(
-            full,
+            rows[1],
             problem.y,
             problem.loss_function,
             problem.n_outputs,
             l2=problem.l2,
             engine=CompiledEngine(fused=not self.precision.is_integer),
         )
+
+    def _begin(self, w0: ArrayLike | None) -> None:
+        """Start at a point; what a step subtracts from the derivative belongs to it."""
+        problem, loss = self.problem, self.problem.loss_function
         self._shape = (problem.n_outputs, problem.n_features)
-        self._w = np.zeros(self._shape)
+        self._w: FloatArray = np.zeros(self._shape)
         if w0 is not None:
             start = np.asarray(w0, np.float64)
             if start.shape != problem.weight_shape or not np.isfinite(start).all():
@@ -164,28 +172,27 @@ class Run:
                     f"w0 must be finite and of shape {problem.weight_shape}, got {start.shape}"
                 )
             self._w[...] = start.reshape(self._shape)
-        self._reference = (
-            np.empty((problem.n_samples, problem.n_outputs)) if self._needs_reference else None
-        )
-        if self.algorithm in ("sgd", "lp-sgd"):
-            self._reference = problem.loss_function.predictions(problem.y, problem.n_outputs)
-        if self.algorithm in ("lp-sgd", "lp-svrg"):
+        if self.algorithm.integer_model and not self.algorithm.centred:
             self._w = self._representable(self._w) * self.delta
-        self._gradient: NDArray[np.float64] | None = None
-        self._loss = math.nan
+        self._reference: FloatArray | None = None
+        if not self.algorithm.variance_reduced:
+            self._reference = loss.predictions(problem.y, problem.n_outputs)
+        elif not (self.algorithm.centred and loss.quadratic):
+            self._reference = np.empty((problem.n_samples, problem.n_outputs))
+        self._at: Evaluation | None = None
         self._gradient_ns = 0
 
     # ---- What a caller sees --------------------------------------------------------------------
 
     @property
-    def w(self) -> NDArray[np.float64]:
+    def w(self) -> FloatArray:
         """The current solution, a copy."""
         return self._w.reshape(self.problem.weight_shape).copy()
 
     @property
     def data_bytes(self) -> int:
         """Bytes of the matrix that the inner loop reads."""
-        return self._rows.nbytes
+        return self._inner.rows.nbytes
 
     @property
     def step_bytes(self) -> int:
@@ -203,141 +210,80 @@ class Run:
         An algorithm with variance reduction needs that pass over the data anyway: it is made once,
         and charged to the epoch that starts there.
         """
-        gradient = self._full_gradient()
-        return self._loss, norm(gradient)
+        at = self._evaluation()
+        return at.loss, norm(at.weights)
 
     def gradient_norm(self, w: ArrayLike) -> float:
         """Gradient norm at any ``w``, on the data that ``data`` names; changes nothing."""
         at = np.ascontiguousarray(w, np.float64).reshape(self._shape)
-        return norm(self._pass(at, None)[1])
+        return norm(self._objective.evaluate(at).weights)
+
+    # ---- The outer loop ------------------------------------------------------------------------
 
     def epoch(self) -> Epoch:
         """Advance by one epoch."""
         self._gradient_ns, charged = 0, self._gradient_ns
-        reduced = self.algorithm in VARIANCE_REDUCED
-        gradient = self._full_gradient() if reduced else None
+        reduced = self.algorithm.variance_reduced
+        gradient = self._evaluation().weights if reduced else None
         full_ns = (charged + self._gradient_ns) if reduced else 0
         self._gradient_ns = 0
 
         started = time.perf_counter_ns()
-        samples = self._random.integers(self.problem.n_samples, size=self.epoch_length)
-        if self.option == "II":
-            samples = samples[: self._random.integers(1, self.epoch_length + 1)]
-        w, scale, saturated = self._inner_loop(gradient, samples.astype(np.int32))
+        n = self.problem.n_samples
+        samples = uniform(self._random, n, self.epoch_length, self.option)
+        w, scale, saturated = self._steps(gradient, samples)
         inner_seconds = 1e-9 * (time.perf_counter_ns() - started)
 
-        passes = len(samples) / self.problem.n_samples + reduced
-        if w is None or not np.isfinite(w).all():
-            return Epoch(inner_seconds, 1e-9 * full_ns, passes, scale, saturated, diverged=True)
-        self._w, self._gradient = w, None
-        return Epoch(inner_seconds, 1e-9 * full_ns, passes, scale, saturated)
-
-    # ---- The inner loop --------------------------------------------------------------------------
+        diverged = w is None or not bool(np.isfinite(w).all())
+        if w is not None and not diverged:
+            self._w, self._at = w, None
+        passes = len(samples) / n + reduced
+        return Epoch(inner_seconds, 1e-9 * full_ns, passes, scale, saturated, diverged)
 
     @np.errstate(over="ignore", invalid="ignore")  # divergence, which is reported as such
-    def _inner_loop(
-        self, gradient: NDArray[np.float64] | None, samples: NDArray[np.int32]
-    ) -> tuple[NDArray[np.float64] | None, float, int]:
+    def _steps(
+        self, gradient: FloatArray | None, samples: NDArray[np.int32]
+    ) -> tuple[FloatArray | None, float, int]:
         """The solution after the steps (None if it diverged), the scale, the saturated entries."""
-        a, l2 = self.step_size, self.problem.l2
-        centered = self.algorithm in ("svrg", "halp")
-        scale = self._scale(gradient)
-        if scale == 0:  # HALP: the gradient is zero, and so is every step
-            return self._w, scale, 0
-
-        z_rows = Rows.zeros(*self._shape, self.precision.model.dtype)
-        z = z_rows.values
-        if not centered:
-            z[...] = self._w if not self.precision.is_integer else self._representable(self._w)
-        if gradient is None:
-            h = None
-        else:
+        centred, integer = self.algorithm.centred, self.algorithm.integer_model
+        delta = self._scale(gradient)
+        if delta == 0:  # HALP: the gradient is zero, and so is every step
+            return self._w, delta, 0
+        z = Rows.zeros(*self._shape, self.precision.model.dtype, scale=delta)
+        if not centred:
+            z.values[...] = self._representable(self._w) if integer else self._w
+        h = None
+        if gradient is not None:
             # The full gradient has l2 w~ in it. Where z is the displacement that is right; where z
             # is the model itself the shrinking of z takes care of it.
-            h = (a / scale) * (gradient if centered else gradient - l2 * self._w)
-        loop = self._loop(z_rows, h, scale, centered)
+            corrected = gradient if centred else gradient - self.problem.l2 * self._w
+            h = (self.step_size / delta) * corrected
+        rho = self._inner.run(z, samples, h=h, reference=self._reference)
+        scale = delta if integer else math.nan
+        if rho is None:
+            return None, delta, 0
+        moved = z.values * (delta * rho)
+        saturated = count_saturated(z.values, self.precision.model.bits) if integer else 0
+        return self._w + moved if centred else moved.astype(np.float64), scale, saturated
 
-        step = self._rows.visits_between_signals(self.problem.n_outputs)
-        for start in range(0, len(samples), step):
-            chunk = samples[start : start + step]
-            if loop.run(chunk) < len(chunk):
-                return None, scale, 0
-        moved = z * (scale * loop.rho)
-        saturated = (
-            count_saturated(z, self.precision.model.bits) if self.precision.is_integer else 0
-        )
-        return (
-            self._w + moved if centered else moved.astype(np.float64),
-            scale if self.precision.is_integer else math.nan,
-            saturated,
-        )
-
-    def _scale(self, gradient: NDArray[np.float64] | None) -> float:
-        """The value of one unit of z."""
-        if not self.precision.is_integer:
+    def _scale(self, gradient: FloatArray | None) -> float:
+        """The value of one unit of z: 1 for floats, fixed, or by bit centering."""
+        if not self.algorithm.integer_model:
             return 1.0
-        if self.algorithm == "halp" and gradient is not None:
+        if self.algorithm.centred and gradient is not None:
             return bit_centering_scale(norm(gradient), self.mu, self.precision.model.bits)
         return self.delta
 
-    def _loop(
-        self, z: Rows, h: NDArray[np.float64] | None, scale: float, centered: bool
-    ) -> InnerLoop:
-        return InnerLoop(
-            self.precision.name,
-            self.problem.loss_function.code,
-            self._rows.padded,
-            z.padded,
-            centred=centered,
-            reference=self._reference,
-            h=h,
-            scale_x=self._rows.scale,
-            scale_z=scale,
-            step_size=self.step_size,
-            l2=self.problem.l2,
-            fold_every=self._fold_every(),
-            rng=self._rounding,
-        )
-
-    def _fold_every(self) -> int:
-        """Steps after which the l2 factor rho has fallen to 1 - 1/64 and is folded into z.
-
-        Rarely, because folding rounds z; often, because h is not divided by rho in between (it is
-        by its mean), and because a small rho costs range. Floats have neither trouble, and are
-        folded long before rho underflows.
-        """
-        decay = -math.log1p(-self.step_size * self.problem.l2)
-        if decay == 0:
-            return 0
-        below = FOLD_BELOW if self.precision.is_integer else 0.5
-        return max(1, int(-math.log(below) / decay))
-
-    # ---- The full gradient -----------------------------------------------------------------------
-
-    @property
-    def _needs_reference(self) -> bool:
-        """Centered least squares is the only case that needs nothing per sample."""
-        return self.algorithm in VARIANCE_REDUCED and not (
-            self.problem.loss_function.quadratic and self.algorithm in ("svrg", "halp")
-        )
-
-    def _full_gradient(self) -> NDArray[np.float64]:
-        """The gradient at the current solution; its loss and reference are kept beside it."""
-        if self._gradient is None:
+    def _evaluation(self) -> Evaluation:
+        """Loss and gradient at the current solution; fills the reference of variance reduction."""
+        if self._at is None:
             started = time.perf_counter_ns()
-            reference = self._reference if self.algorithm in VARIANCE_REDUCED else None
-            self._loss, self._gradient = self._pass(self._w, reference)
+            reference = self._reference if self.algorithm.variance_reduced else None
+            self._at = self._objective.evaluate(self._w, reference=reference)
             self._gradient_ns += time.perf_counter_ns() - started
-        return self._gradient
+        return self._at
 
-    def _pass(
-        self, at: NDArray[np.float64], reference: NDArray[np.float64] | None
-    ) -> tuple[float, NDArray[np.float64]]:
-        """Loss and gradient at a point, by one pass over the data; fills ``reference``."""
-        found = self._objective.evaluate(at, reference=reference)
-        return found.loss, found.weights
-
-    def _representable(self, w: NDArray[np.float64]) -> NDArray[Any]:
+    def _representable(self, w: FloatArray) -> NDArray[Any]:
         """``w`` in units of delta, to nearest."""
         q, _ = kernels.quantize(w, self.precision.model.bits, self.delta, rounding="nearest")
         return q
@@ -382,14 +328,12 @@ def _positive(name: str, value: float) -> float:
     return value
 
 
-def _precision_for(algorithm: str, name: str | None) -> Format:
-    integer = algorithm in ("lp-sgd", "lp-svrg", "halp")
-    if name is None:
-        name = "D8M8" if integer else "D64fM64f"
-    if name not in FORMATS:
-        raise ValueError(f"precision must be one of {', '.join(FORMATS)}, got {name!r}")
-    precision = FORMATS[name]
-    if precision.is_integer != integer:
-        fitting = [p for p in FORMATS if FORMATS[p].is_integer == integer]
-        raise ValueError(f"{algorithm} runs in {', '.join(fitting)}; got {name}")
-    return precision
+def _step_size(problem: LinearProblem, value: float | None) -> float:
+    size = _positive("step_size", problem.default_step_size() if value is None else value)
+    if size * problem.l2 >= 1:
+        raise ValueError(f"step_size * l2 must be below 1, got {size} * {problem.l2}")
+    return size
+
+
+def _default_delta(precision: Format) -> float:
+    return 1 / (largest_integer(precision.model.bits) if precision.is_integer else 1)

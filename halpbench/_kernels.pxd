@@ -26,6 +26,42 @@ cdef extern from "kernels.h" nogil:
     halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
                              int fraction_bits, int16_t *out)
 
+    enum:
+        HALP_MOST_BATCH
+
+    ctypedef enum halp_format:
+        HALP_F64
+        HALP_F32
+        HALP_I16
+        HALP_I8I16
+        HALP_I8
+        HALP_FORMAT_COUNT
+
+    ctypedef struct halp_batch_h:
+        const void *values
+        size_t ld
+        int exponent
+        double factor
+
+    ctypedef struct halp_update:
+        size_t n, rows, count
+        const void *const *x
+        void *w
+        size_t ldw
+        const double *c
+        halp_batch_h h
+        halp_rng *rng
+        const void *const *next
+        size_t next_rows
+
+    halp_batch_h halp_encode_batch_h(halp_format format, size_t n, size_t count, const double *h,
+                                     double factor, halp_rng *rng, void *out)
+
+    ctypedef struct halp_family:
+        void (*margins)(size_t, size_t, const void *const *, const void *, size_t, size_t,
+                        double *) noexcept nogil
+        void (*update)(const halp_update *) noexcept nogil
+
     ctypedef struct halp_backend:
         const char *name
         uint32_t required
@@ -106,6 +142,8 @@ cdef extern from "kernels.h" nogil:
         uint32_t (*peak_i16)(size_t, int16_t, int16_t) noexcept nogil
         uint32_t (*peak_i8i16)(size_t, int8_t, int16_t) noexcept nogil
         uint32_t (*peak_i8)(size_t, int8_t, int8_t) noexcept nogil
+
+        halp_family family[5]
 
     const halp_backend *const *halp_backends
     int halp_usable(const halp_backend *backend)

@@ -716,6 +716,212 @@ def dequantize_into(q, x, double scale):
         PyBuffer_Release(&a)
 
 
+# ---- Batches -------------------------------------------------------------------------------------
+
+cdef halp_format _format_of(int tx, int tw) except HALP_FORMAT_COUNT:
+    _pair(tx, tw)
+    if tx != tw:
+        return HALP_I8I16
+    return (HALP_I8, HALP_I16, HALP_F32, HALP_F64)[tx]
+
+
+cdef const void **_row_pointers(const Py_buffer *x) except NULL:
+    """Where each row of a batch starts; to be freed."""
+    cdef Py_ssize_t b, rows = x.shape[0]
+    cdef const void **pointers = <const void **> PyMem_Malloc((rows + 1) * sizeof(void *))
+    if pointers is NULL:
+        raise MemoryError(f"no memory for {rows} pointers")
+    for b in range(rows):
+        pointers[b] = <const char *> x.buf + b * x.shape[1] * x.itemsize
+    return pointers
+
+
+def margins(x, w, out=None):
+    """Dot products of the rows of a batch with the rows of a model: ``x @ w.T``.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, n), C-contiguous; may be read-only
+        The batch: int8, int16, float32 or float64. Integers may use their whole range.
+    w : ndarray of shape (C, n), C-contiguous; may be read-only
+        The model, of the same dtype; or int16 where ``x`` is int8. Integers keep the symmetric
+        range.
+    out : ndarray of shape (B, C), float64, C-contiguous, optional
+        Where the result goes.
+
+    Returns
+    -------
+    ndarray of shape (B, C), float64
+        ``out`` if it is given. Exact for integers below 2**22 columns. Floats are summed in their
+        own precision over 1,024 columns at a time, and these sums in float64.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes.
+    ValueError
+        For shapes that do not fit, arrays that are not contiguous, a ``w`` out of range, or an
+        ``out`` that overlaps with ``x`` or ``w``; it is then unchanged.
+    """
+    cdef Py_buffer a, b, o
+    cdef const halp_backend *k = _active
+    cdef halp_format form
+    cdef const void **rows = NULL
+    cdef int tx, tw
+    tx = _open(x, "x", &a, 2, False)
+    try:
+        tw = _open(w, "w", &b, 2, False)
+        try:
+            form = _format_of(tx, tw)
+            _same(b.shape[1], a.shape[1], "columns of w")
+            _check_range(&b, tw, "w")
+            result = np.empty((a.shape[0], b.shape[0])) if out is None else out
+            if _open(result, "out", &o, 2, True) != F64:
+                PyBuffer_Release(&o)
+                raise TypeError(f"out must be float64, got {out.dtype}")
+            try:
+                if o.shape[0] != a.shape[0] or o.shape[1] != b.shape[0]:
+                    raise ValueError(f"out must have shape {(a.shape[0], b.shape[0])}, "
+                                     f"got {(o.shape[0], o.shape[1])}")
+                if _overlap(&a, &o) or _overlap(&b, &o):
+                    raise ValueError("out overlaps with x or w; give another array")
+                rows = _row_pointers(&a)
+                with nogil:
+                    k.family[<int> form].margins(a.shape[1], a.shape[0], rows, b.buf, b.shape[1],
+                                                 b.shape[0], <double *> o.buf)
+                return result
+            finally:
+                PyBuffer_Release(&o)
+        finally:
+            PyBuffer_Release(&b)
+    finally:
+        PyBuffer_Release(&a)
+        PyMem_Free(rows)
+
+
+cdef _batch_constant(h, Py_buffer *w, int tw, halp_format form, halp_batch_h *fixed, Rng rng):
+    """Fill ``fixed`` with the h of an update; returns the array that holds its values."""
+    cdef size_t count = w.shape[0], n = w.shape[1]
+    cdef const double[:, ::1] view
+    cdef Py_buffer held
+    cdef const double *start = NULL
+    fixed.values, fixed.ld, fixed.exponent, fixed.factor = NULL, n, 0, 1.0
+    if h is not None:
+        h = np.asarray(h)
+        if h.dtype.kind not in "fiu":
+            raise TypeError(f"h must be real, got {h.dtype}")
+        if h.shape != (count, n):
+            raise ValueError(f"h must have shape {(count, n)}, got {h.shape}")
+        with np.errstate(over="ignore"):  # refused below
+            # A copy: the floating-point kernels read h while they write w, which it may be part of.
+            h = np.array(h, np.float32 if tw == F32 else np.float64, order="C")
+        if not np.isfinite(h).all():
+            raise ValueError("h must be finite")
+    if tw == F32 or tw == F64:
+        if h is not None and h.size:
+            PyObject_GetBuffer(h, &held, PyBUF_STRIDES)
+            fixed.values = held.buf
+            PyBuffer_Release(&held)
+        return h
+    if h is None or not h.size:
+        fixed[0] = halp_encode_batch_h(form, n, count, NULL, 1.0, NULL, NULL)
+        return None
+    view = h
+    start = &view[0, 0]
+    values = memory.empty((count, HALP_PADDED(n)), np.int32 if form == HALP_I16 else np.int16)
+    PyObject_GetBuffer(values, &held, PyBUF_STRIDES | PyBUF_WRITABLE)
+    with nogil:
+        fixed[0] = halp_encode_batch_h(form, n, count, start, 1.0, &rng.state, held.buf)
+    PyBuffer_Release(&held)
+    return values
+
+
+def update(w, x, c, h=None, rng=None, rounding="stochastic"):
+    """Fused update by a batch, rounded once: ``w -= round(c.T @ x + h)``, in place.
+
+    A step of SVRG and HALP (De Sa et al. 2018, Algorithm 2) on several samples, all at the same
+    model. An integer ``w`` is rounded stochastically, so that ``E w = w - (c.T @ x + h)`` wherever
+    nothing saturates, and saturates at the ends of its symmetric range. The coefficients of an
+    output are first rounded at random to multiples of a power of two, the finest at which their
+    magnitudes add up to at most 124 (int8 ``x``) or 2**14 (int16); those of an output that no power
+    holds saturate.
+
+    Parameters
+    ----------
+    w : ndarray of shape (C, n), C-contiguous, writable
+        The model: int8, int16, float32 or float64. Integers keep the symmetric range.
+    x : ndarray of shape (B, n), C-contiguous; may be read-only
+        The batch, 1 to 64 rows: of the dtype of ``w``, or int8 where ``w`` is int16. Integers may
+        use their whole range.
+    c : array_like of shape (B, C)
+        Coefficients, in units of ``w`` per unit of ``x``.
+    h : array_like of shape (C, n), optional
+        In units of ``w``, for the batch as a whole. For an integer ``w`` it is rounded at random
+        to fixed point first, by draws of ``rng`` before the others.
+    rng : int, Rng, optional
+        Seed, or state that goes on from call to call; for an integer ``w``.
+    rounding : {"stochastic", "nearest"}
+        Ignored where ``rng`` is a state, which has its own.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes.
+    ValueError
+        For shapes that do not fit, arrays that are not contiguous, more than 64 rows or none, a
+        ``w`` out of range, a ``c`` or ``h`` that is not finite, or an ``x`` that overlaps with
+        ``w``. ``w`` is then unchanged.
+
+    Notes
+    -----
+    kernels/family.h defines the bits, which are the same on every backend for integers.
+    """
+    cdef Py_buffer a, b
+    cdef const halp_backend *k = _active
+    cdef const double[:, ::1] c_view
+    cdef const void **rows = NULL
+    cdef Rng state = None
+    cdef halp_update batch
+    cdef halp_format form
+    cdef int tx, tw
+    tw = _open(w, "w", &b, 2, True)
+    try:
+        tx = _open(x, "x", &a, 2, False)
+        try:
+            form = _format_of(tx, tw)
+            _same(a.shape[1], b.shape[1], "columns of x")
+            if not 1 <= a.shape[0] <= HALP_MOST_BATCH:
+                raise ValueError(f"x must have 1 to {HALP_MOST_BATCH} rows, got {a.shape[0]}")
+            if _overlap(&a, &b):
+                raise ValueError("x and w overlap; give a copy of x")
+            c = np.array(c, np.float64, order="C")  # a copy: it may be part of w
+            if c.shape != (a.shape[0], b.shape[0]):
+                raise ValueError(f"c must have shape {(a.shape[0], b.shape[0])}, got {c.shape}")
+            with np.errstate(over="ignore"):  # refused here
+                if not np.isfinite(c.astype(np.float32) if tw == F32 else c).all():
+                    raise ValueError("c must be finite" + " in float32" * (tw == F32))
+            _check_range(&b, tw, "w")
+            if tw == I8 or tw == I16:
+                state = _rng(rng, rounding)
+                batch.rng = &state.state
+            held = _batch_constant(h, &b, tw, form, &batch.h, state)
+            if not b.len:
+                return
+            c_view = c
+            rows = _row_pointers(&a)
+            batch.n, batch.rows, batch.count = a.shape[1], a.shape[0], b.shape[0]
+            batch.x, batch.w, batch.ldw, batch.c = rows, b.buf, b.shape[1], &c_view[0, 0]
+            batch.next, batch.next_rows = NULL, 0
+            with nogil:
+                k.family[<int> form].update(&batch)
+            del held
+        finally:
+            PyBuffer_Release(&a)
+    finally:
+        PyBuffer_Release(&b)
+        PyMem_Free(rows)
+
+
 # ---- Timing --------------------------------------------------------------------------------------
 
 cdef tuple FAMILIES = ("i8", "i8i16", "i16", "f32", "f64")

@@ -27,8 +27,10 @@ from halpbench._kernels import (
     dot,
     gemv,
     ger,
+    margins,
     time_peak,
     time_read,
+    update,
 )
 
 __all__ = [
@@ -45,10 +47,12 @@ __all__ = [
     "dot",
     "gemv",
     "ger",
+    "margins",
     "quantize",
     "time_kernel",
     "time_peak",
     "time_read",
+    "update",
     "use",
 ]
 

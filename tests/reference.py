@@ -5,6 +5,7 @@ The kernels are written from kernels/kernels.h and kernels/rounding.h, the solve
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class ReferenceRng:
         self.blocks_left -= 1
         count = 8 * BLOCK_BYTES // lane_bits
         if self.nearest:
-            return np.full(count, 2 ** (fraction - 1))
+            return np.full(count, 2**fraction // 2)
         lanes = self.pool.view({16: "<u2", 32: "<u4"}[lane_bits])
         start = (draw >> 32) % (len(lanes) - count)
         return lanes[start : start + count].astype(np.int64) >> (lane_bits - fraction)
@@ -163,6 +164,92 @@ def ger(z, x, c, h, rng):
 
 def axpy(z, x, c, h, rng):
     return ger(z[None], x, [c], None if h is None else np.asarray(h)[None], rng)[0]
+
+
+# ---- Kernels of batches, from kernels/family.h ---------------------------------------------------
+
+
+def lane_batch_i8(j):
+    """In a group of 64: the low eight of each 16 first, then the high eight."""
+    return j - j % 64 + j // 8 % 2 * 32 + j % 64 // 16 * 8 + j % 8
+
+
+class BatchFormat:
+    """Limits and layout of an integer format."""
+
+    def __init__(self, x, w):
+        self.wide = w.dtype == np.int16
+        self.int16_data = x.dtype == np.int16
+        self.budget = 2**14 if self.int16_data else 124
+        self.most_h = 2**29 if self.int16_data else 2**15 - 1 if self.wide else 2**13 - 1
+        self.finest_h = 22 if self.int16_data else 14 if self.wide else 13
+        self.lowest = -6 if self.wide and not self.int16_data else 0
+        self.lane_bits = 32 if self.wide else 16
+        self.lane = lane_i16 if self.wide else lane_batch_i8
+
+    def encode_h(self, h, rng):
+        """h as integers in units of 2**-exponent, and this exponent: the finest that holds it."""
+        if h is None:
+            return 0, self.finest_h
+        most = np.abs(h).max()
+        fits = [e for e in range(self.finest_h + 1) if float(most) * 2.0**e <= self.most_h]
+        exponent = max(fits, default=0)
+        with np.errstate(over="ignore"):  # what is too large is clipped
+            scaled = np.clip(h * 2.0**exponent, -self.most_h, self.most_h).ravel()
+        uniform = [0.5 if rng.nearest else rng.draw() % 2**32 / 2**32 for _ in scaled]
+        rounded = np.floor(np.minimum(scaled + uniform, self.most_h)).reshape(h.shape)
+        return rounded.astype(np.int64), exponent
+
+    def coefficients(self, c, finest, uniform):
+        """c as integers k / 2**e, which keep the budget however they are rounded."""
+
+        def spent(e):
+            return sum(math.ceil(abs(Fraction(c_b)) * Fraction(2) ** e) for c_b in c)
+
+        fits = [e for e in range(self.lowest, finest + 1) if spent(e) <= self.budget]
+        e = max(fits, default=self.lowest)
+        most = math.inf if fits else self.budget // len(c)
+        scaled = [min(max(c_b * 2.0**e, -most), most) for c_b in c]
+        return np.array([math.floor(a + u) for a, u in zip(scaled, uniform, strict=True)]), e
+
+
+def update(w, x, c, h, rng):
+    """w - (c.T @ x + h), rounded once; what an update of a batch leaves in an integer model."""
+    if w.size == 0:
+        return w.copy()
+    form = BatchFormat(x, w)
+    (count, n), rows = w.shape, len(x)
+    h, exponent = form.encode_h(h, rng)
+    fraction = 14 if form.wide and not form.int16_data else exponent
+    h = np.broadcast_to(h, w.shape) << (fraction - exponent)
+    if rng.blocks_left <= 0:
+        rng.advance()
+    uniform = [0.5 if rng.nearest else d % 2**32 / 2**32 for d in draws(rng, rows * count)]
+    columns = 8 * BLOCK_BYTES // form.lane_bits
+    blocks = -(-n // columns)
+    places = draws(rng, count * blocks)
+    left = rng.blocks_left - min(count * blocks, BLOCKS_PER_POOL)
+    top, moved = largest(w.dtype), np.empty_like(w)
+    for r in range(count):
+        u_r = uniform[r * rows : (r + 1) * rows]
+        k, e = form.coefficients([float(c_b) for c_b in c[:, r]], fraction, u_r)
+        rng.blocks_left = BLOCKS_PER_POOL  # the pool does not advance within an update
+        lanes = [
+            rng.block(d, form.lane_bits, fraction) for d in places[r * blocks : (r + 1) * blocks]
+        ]
+        lanes = np.concatenate(lanes)[form.lane(np.arange(n))]
+        sums = k @ x.astype(np.int64)
+        t = (sums * 2 ** (fraction - e) + h[r] + lanes) >> fraction
+        moved[r] = np.clip(w[r] - np.clip(t, -top - 1, top), -top, top)
+    rng.blocks_left = left
+    return moved
+
+
+def draws(rng, count):
+    return [rng.draw() for _ in range(count)]
+
+
+# ---- Other kernels -------------------------------------------------------------------------------
 
 
 def dot(x, y):

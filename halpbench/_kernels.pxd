@@ -22,7 +22,8 @@ cdef extern from "kernels.h" nogil:
 
     size_t HALP_PADDED(size_t n)
     void halp_rng_init(halp_rng *rng, uint64_t seed, halp_rounding rounding)
-    halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out)
+    halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
+                            int16_t *out)
     halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
                              int fraction_bits, int16_t *out)
 
@@ -61,6 +62,10 @@ cdef extern from "kernels.h" nogil:
         void (*margins)(size_t, size_t, const void *const *, const void *, size_t, size_t,
                         double *) noexcept nogil
         void (*update)(const halp_update *) noexcept nogil
+
+    ctypedef struct halp_loss:
+        const char *name
+        int needs_reference
 
     ctypedef struct halp_backend:
         const char *name
@@ -144,6 +149,7 @@ cdef extern from "kernels.h" nogil:
         uint32_t (*peak_i8)(size_t, int8_t, int8_t) noexcept nogil
 
         halp_family family[5]
+        const halp_loss *losses
 
     const halp_backend *const *halp_backends
     int halp_usable(const halp_backend *backend)

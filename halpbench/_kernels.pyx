@@ -430,7 +430,7 @@ cdef int _update(Py_buffer *w, int tw, Py_buffer *x, int tx, size_t rows, const 
         if encoded is NULL:
             raise MemoryError(f"no memory for {rows} x {padded} fixed-point numbers")
         if tw == I8:
-            fixed = halp_encode_h_i8(n, rows, h64, 1.0, encoded)
+            fixed = halp_encode_h_i8(n, rows, h64, 1.0, NULL, encoded)
         else:
             fixed = halp_encode_h_i16(
                 n, rows, h64, 1.0, HALP_FRACTION_I8I16 if tx == I8 else HALP_FRACTION_I16, encoded)
@@ -621,35 +621,6 @@ def accumulate(g, x, b):
             PyBuffer_Release(&e)
     finally:
         PyBuffer_Release(&a)
-
-
-def encode_h(const double[:, ::1] h, double factor, str precision):
-    """``factor * h`` as the fixed-point constant of an integer update, for the solvers.
-
-    Parameters
-    ----------
-    h : ndarray of shape (C, n), float64
-    factor : float
-    precision : {"D8M8", "D8M16", "D16M16"}
-
-    Returns
-    -------
-    values : ndarray of int16, of shape (C, n padded to groups of 64)
-    exponent : int
-    wide : bool
-        See ``halp_h`` in kernels.h.
-    """
-    cdef size_t rows = h.shape[0], n = h.shape[1]
-    values = memory.empty((rows, HALP_PADDED(n)), np.int16)
-    cdef int16_t[:, ::1] out = values
-    cdef halp_h encoded
-    if precision == "D8M8":
-        encoded = halp_encode_h_i8(n, rows, &h[0, 0], factor, &out[0, 0])
-    else:
-        encoded = halp_encode_h_i16(
-            n, rows, &h[0, 0], factor,
-            HALP_FRACTION_I16 if precision == "D16M16" else HALP_FRACTION_I8I16, &out[0, 0])
-    return values, encoded.exponent, bool(encoded.wide)
 
 
 # ---- quantize and dequantize ---------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from halpbench.problems import LeastSquares, SoftmaxRegression
+    from halpbench.problems import LinearProblem
 
 __all__ = ["MOST_BATCH", "checked_batch_size", "largest_batch"]
 
@@ -21,9 +21,7 @@ LARGEST_STEP = 0.75
 SAMPLED_ROWS = 512
 
 
-def checked_batch_size(
-    batch_size: int | str, problem: LeastSquares | SoftmaxRegression, step_size: float
-) -> int:
+def checked_batch_size(batch_size: int | str, problem: LinearProblem, step_size: float) -> int:
     """Return the batch size that an argument names.
 
     Parameters
@@ -57,7 +55,7 @@ def checked_batch_size(
     return size
 
 
-def largest_batch(problem: LeastSquares | SoftmaxRegression, step_size: float) -> int:
+def largest_batch(problem: LinearProblem, step_size: float) -> int:
     """Return the largest B <= 64 with a (L + (B - 1) lambda_max) <= 3/4, at least 1.
 
     L is the largest Lipschitz constant of the gradient of a sample and lambda_max that of the
@@ -87,7 +85,7 @@ def largest_batch(problem: LeastSquares | SoftmaxRegression, step_size: float) -
     return 1 + int(room / shared)
 
 
-def _mean_smoothness(problem: LeastSquares | SoftmaxRegression) -> float:
+def _mean_smoothness(problem: LinearProblem) -> float:
     """Return the Lipschitz constant of the gradient of f on a sample of rows."""
     count = min(problem.n_samples, SAMPLED_ROWS)
     rows = np.random.default_rng(0).choice(problem.n_samples, count, replace=False)

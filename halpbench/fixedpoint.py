@@ -20,6 +20,7 @@ __all__ = [
     "bit_centering_scale",
     "check_bits",
     "largest_integer",
+    "saturation_warning",
     "split_high_low",
 ]
 
@@ -32,6 +33,14 @@ CHECKED_BATCHES = 256
 
 class SaturationWarning(UserWarning):
     """The scale of HALP was too small: entries of the model reached an end of their range."""
+
+
+def saturation_warning(mu: float, epoch: int, entries: int) -> SaturationWarning:
+    """Return the warning of a given `mu` that made so many entries saturate in an epoch."""
+    return SaturationWarning(
+        f"mu = {mu:g} makes the scale too small: in epoch {epoch} {entries} entries of the model "
+        "reached an end of their range; take a smaller mu, or none"
+    )
 
 
 def check_bits(bits: int) -> None:

@@ -21,10 +21,10 @@ from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     CHECKED_BATCHES,
     AdaptiveScale,
-    SaturationWarning,
     bit_centering_scale,
     check_bits,
     largest_integer,
+    saturation_warning,
 )
 from halpbench.problems import LeastSquares, SoftmaxRegression
 
@@ -460,13 +460,8 @@ def _warn_of_saturation(settings: _Settings, history: pd.DataFrame) -> None:
     full = history[history["most_saturated"] > 0]
     if len(full):
         first = full.iloc[0]
-        warnings.warn(
-            f"mu = {settings.mu:g} makes the scale too small: in epoch {first['epoch']:.0f} "
-            f"{first['most_saturated']:.0f} entries of the model reached an end of their range; "
-            "take a smaller mu, or none",
-            SaturationWarning,
-            stacklevel=3,
-        )
+        epoch, entries = int(first["epoch"]), int(first["most_saturated"])
+        warnings.warn(saturation_warning(settings.mu, epoch, entries), stacklevel=3)
 
 
 def _quantized(problem: Problem, data: FixedPoint) -> Problem:

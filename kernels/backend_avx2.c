@@ -7,6 +7,7 @@
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
+#include "losses_table.h"
 #include "margins.h"
 #include "peak.h"
 #include "quantize.h"

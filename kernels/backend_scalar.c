@@ -127,6 +127,9 @@ HALP_DEFINE_GER(scalar)
 
 #include "batch_scalar.h"
 
+#define HALP_NAME(op) op##_scalar
+#include "losses_table.h"
+
 /* ---- accumulate ------------------------------------------------------------------------------*/
 
 #define DEFINE_ACCUMULATE(name, data, weight)                                                      \

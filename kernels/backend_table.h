@@ -53,12 +53,15 @@
         .peak_i8 = halp_peak_i8_##isa,                                                             \
         .family =                                                                                  \
             {                                                                                      \
-                [HALP_F64] = {halp_margins_f64_##isa, halp_update_f64_##isa},                      \
-                [HALP_F32] = {halp_margins_f32_##isa, halp_update_f32_##isa},                      \
-                [HALP_I16] = {halp_margins_i16_##isa, halp_update_i16_##isa},                      \
-                [HALP_I8I16] = {halp_margins_i8i16_##isa, halp_update_i8i16_##isa},                \
-                [HALP_I8] = {halp_margins_i8_##isa, halp_update_i8_##isa},                         \
+                [HALP_F64] = {halp_margins_f64_##isa, halp_update_f64_##isa, NULL},                \
+                [HALP_F32] = {halp_margins_f32_##isa, halp_update_f32_##isa, NULL},                \
+                [HALP_I16] = {halp_margins_i16_##isa, halp_update_i16_##isa,                       \
+                              halp_changes_i16_##isa},                                             \
+                [HALP_I8I16] = {halp_margins_i8i16_##isa, halp_update_i8i16_##isa,                 \
+                                halp_changes_i8_##isa},                                            \
+                [HALP_I8] = {halp_margins_i8_##isa, halp_update_i8_##isa, halp_changes_i8_##isa},  \
             },                                                                                     \
+        .losses = halp_losses_##isa,                                                               \
     }
 
 #endif

@@ -47,3 +47,11 @@ static int64_t fixed_h_i8(const halp_update *u, size_t r, size_t j)
 #define LANE(j) halp_lane_batch_i8(j)
 #define FORMAT(op) op##_i8
 #include "batch_scalar_int.h"
+
+#define DATA int8_t
+#define NAME halp_changes_i8_scalar
+#include "changes_scalar.h"
+
+#define DATA int16_t
+#define NAME halp_changes_i16_scalar
+#include "changes_scalar.h"

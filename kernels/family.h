@@ -40,6 +40,13 @@
  *          blocks as it may serve have been taken. So every bit is a function of the seed, the batch,
  *          the output and the column, and whoever works on some columns alone gets the same ones.
  *
+ * accumulate  g_rj += unit[r] sum_i k[i * count + r] x_ij over the `rows` rows of a block of integer
+ *          data, at most HALP_MOST_ACCUMULATED of them, ldx elements apart: what the changes k of the
+ *          derivatives add to a full gradient. The sum is exact: |k| <= 32767 for int8 data, 1023 for
+ *          int16 data, so that it stays below 2^5 2^7 2^15 or 2^5 2^15 2^10. Units are powers of two,
+ *          so that only the addition to g rounds. `next` (or NULL) is the block that will be read after
+ *          this one: it is fetched into the L2 cache meanwhile. NULL for floats.
+ *
  * x, w, h and c do not overlap, except that rows of data may be the same row.
  */
 #ifndef HALP_FAMILY_H
@@ -56,8 +63,9 @@ extern "C" {
 #endif
 
 enum {
-    HALP_MOST_BATCH = 64, /* samples */
-    HALP_CHUNK = 1024,    /* columns: what is worked on at a time; whole blocks of random lanes */
+    HALP_MOST_BATCH = 64,       /* samples */
+    HALP_MOST_ACCUMULATED = 32, /* rows */
+    HALP_CHUNK = 1024, /* columns: what is worked on at a time; whole blocks of random lanes */
 };
 
 /* h of the whole batch: that of one sample times the number of samples. `ld` elements between the
@@ -93,6 +101,9 @@ typedef struct {
     void (*margins)(size_t n, size_t rows, const void *const *x, const void *w, size_t ldw,
                     size_t count, double *sums);
     void (*update)(const halp_update *update);
+    void (*accumulate)(size_t rows, size_t n, const void *x, size_t ldx, size_t count,
+                       const int16_t *k, const double *unit, double *g, size_t ldg,
+                       const void *next);
 } halp_family;
 
 /* Where column j of a group of 64 stands in the 16-bit lanes of an i8 update: the low eight of each 16

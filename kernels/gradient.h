@@ -187,3 +187,5 @@ static void HALP_NAME(halp_accumulate_i8)(size_t rows, size_t n, const int8_t *x
         }
     }
 }
+
+#include "changes.h"

@@ -19,6 +19,7 @@
 
 #include "cpu.h"
 #include "family.h"
+#include "losses.h"
 #include "rounding.h"
 
 #ifdef __cplusplus
@@ -55,10 +56,11 @@ static inline size_t halp_lane_i16(size_t j)
     return (j & ~(size_t)31) + (((j >> 2) & 1) << 4) + (((j & 31) >> 3) << 2) + (j & 3);
 }
 
-/* h (n doubles, times factor) as fixed point, rounded to nearest and saturated, with the finest
- * exponent that holds the largest |h|. `out`: HALP_PADDED(n) entries, vectors one after another when
+/* h (n doubles, times factor) as fixed point, saturated, with the finest exponent that holds the
+ * largest |h|. Rounded to nearest; at random where there is an `rng`. `out`: HALP_PADDED(n) entries, vectors one after another when
  * count > 1 (they share the exponent). */
-halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out);
+halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
+                        int16_t *out);
 halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor, int fraction_bits,
                          int16_t *out);
 
@@ -188,6 +190,7 @@ typedef struct halp_backend {
     uint32_t (*peak_i8)(size_t n, int8_t x, int8_t y);
 
     halp_family family[HALP_FORMAT_COUNT]; /* the kernels of batches: see family.h */
+    const halp_loss *losses;               /* by halp_loss_code: see losses.h */
 } halp_backend;
 
 /* ---- Choosing a backend ----------------------------------------------------------------------*/

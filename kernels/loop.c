@@ -5,188 +5,359 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int is_integer(halp_format format) { return format >= HALP_I16; }
+/* rho below which a floating-point model is folded, long before rho underflows. */
+#define FOLD_BELOW 0.5
+
+/* The l2 term of an integer model is part of h, and is brought up to date before it has changed by
+ * this share of itself. */
+#define STALE_BELOW 0.125
+
+static int is_integer(const halp_loop *loop) { return loop->format >= HALP_I16; }
+
+static size_t model_bytes(const halp_loop *loop)
+{
+    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 2, 1};
+    return bytes[loop->format];
+}
+
+static int largest_integer(const halp_loop *loop) { return loop->format == HALP_I8 ? 127 : 32767; }
+
+/* Whether steps are taken by the kernels for one sample: those of the int16 models round a small
+ * coefficient too coarsely. */
+static int is_single(const halp_loop *loop)
+{
+    return loop->batch_size == 1 && loop->format != HALP_I16 && loop->format != HALP_I8I16;
+}
+
+static double shrink_of(const halp_loop *loop, size_t batch)
+{
+    return 1.0 - (double)batch * loop->step_size * loop->l2;
+}
+
+/* Floats: the most steps that leave rho at FOLD_BELOW or more, at least 1; 0 if all of them do. */
+static int64_t steps_to_fold(const halp_loop *loop)
+{
+    const int64_t most = loop->samples / loop->batch_size + 1;
+    const double shrink = shrink_of(loop, (size_t)loop->batch_size);
+    double rho = 1.0;
+    for (int64_t steps = 0; steps < most && !is_integer(loop); steps++) {
+        rho *= shrink;
+        if (rho < FOLD_BELOW) return steps > 0 ? steps : 1;
+    }
+    return 0;
+}
+
+/* Integers: the steps between two encodings of h. Each has errors of its own, of at most 2^-13 units:
+ * with T steps, n between two encodings, their sum has a standard deviation of at most
+ * 2^-14 sqrt(n T) <= 1. */
+static int64_t steps_to_encode(const halp_loop *loop)
+{
+    const int64_t steps = loop->samples / loop->batch_size + 1;
+    const double shrunk = loop->batch_size * loop->step_size * loop->l2;
+    int64_t every = (INT64_C(1) << 28) / steps;
+    if (every > HALP_DITHER_STEPS) every = HALP_DITHER_STEPS;
+    if (shrunk * (double)every > STALE_BELOW) every = (int64_t)(STALE_BELOW / shrunk);
+    return every < 1 ? 1 : every;
+}
 
 /* ---- h in the format of the model ------------------------------------------------------------*/
 
-/* rho is in (0, 1] between two foldings, and the h of an integer model should be divided by it: its
- * mean is. */
-static double mean_rho(const halp_loop *loop)
+static int32_t entry(const halp_loop *loop, const void *row, size_t j)
 {
-    const double shrink = 1.0 - loop->step_size * loop->l2;
-    if (loop->fold_every == 0 || shrink == 1.0) return 1.0;
-    const double every = (double)loop->fold_every;
-    return shrink * (1.0 - pow(shrink, every)) / ((1.0 - shrink) * every);
+    return loop->format == HALP_I8 ? ((const int8_t *)row)[j] : ((const int16_t *)row)[j];
 }
 
-static void encode_h(halp_loop *loop)
+static void set_entry(const halp_loop *loop, void *row, size_t j, int32_t value)
 {
-    const size_t count = loop->outputs, n = loop->n;
-    loop->fixed = (halp_h){NULL, loop->format == HALP_I8 ? 13 : 0, 0};
-    if (loop->h == NULL) return;
-    switch (loop->format) {
-    case HALP_F64:
-        memcpy(loop->h_values, loop->h, count * n * sizeof(double));
-        break;
-    case HALP_F32:
-        for (size_t j = 0; j < count * n; j++) ((float *)loop->h_values)[j] = (float)loop->h[j];
-        break;
-    case HALP_I8:
-        loop->fixed = halp_encode_h_i8(n, count, loop->h, 1.0 / mean_rho(loop), loop->h_values);
-        break;
-    default:
-        loop->fixed = halp_encode_h_i16(
-            n, count, loop->h, 1.0 / mean_rho(loop),
-            loop->format == HALP_I16 ? HALP_FRACTION_I16 : HALP_FRACTION_I8I16, loop->h_values);
+    if (loop->format == HALP_I8)
+        ((int8_t *)row)[j] = (int8_t)value;
+    else
+        ((int16_t *)row)[j] = (int16_t)value;
+}
+
+static char *model_row(const halp_loop *loop, const void *model, size_t r)
+{
+    return (char *)model + r * loop->ldz * model_bytes(loop);
+}
+
+/* What a batch subtracts in any case: B (h + step_size l2 (z - origin)). */
+static void constant_part(halp_loop *loop, size_t batch)
+{
+    const double of_h = (double)batch * loop->h_factor;
+    const double of_z = (double)batch * loop->step_size * loop->l2;
+    for (size_t r = 0; r < loop->outputs; r++) {
+        double *out = loop->constant + r * loop->n;
+        const char *z = model_row(loop, loop->z, r);
+        const char *origin = loop->origin ? model_row(loop, loop->origin, r) : NULL;
+        for (size_t j = 0; j < loop->n; j++) {
+            out[j] = loop->h ? of_h * loop->h[r * loop->n + j] : 0.0;
+            if (of_z > 0.0)
+                out[j] += of_z * (entry(loop, z, j) - (origin ? entry(loop, origin, j) : 0));
+        }
     }
+}
+
+/* Encodes h and the l2 term for steps on `batch` samples, rounding them at random. */
+static void encode(halp_loop *loop, size_t batch)
+{
+    loop->encoded_for = batch;
+    if (loop->constant == NULL) return;
+    constant_part(loop, batch);
+    if (is_single(loop))
+        loop->h_single = halp_encode_h_i8(loop->n, loop->outputs, loop->constant, 1.0, loop->rng,
+                                          loop->h_values);
+    else
+        loop->h_batch = halp_encode_batch_h(loop->format, loop->n, loop->outputs, loop->constant,
+                                            1.0, loop->rng, loop->h_values);
+}
+
+/* ---- Begin and end ---------------------------------------------------------------------------*/
+
+static void start(halp_loop *loop)
+{
+    loop->rho = loop->h_factor = 1.0;
+    loop->reach = 0.0;
+    loop->saturated = loop->steps = 0;
+    loop->encoded_for = 0;
+    loop->fold_every = steps_to_fold(loop);
+    loop->encode_every = steps_to_encode(loop);
+    loop->ldh = is_integer(loop) ? HALP_PADDED(loop->n) : loop->n;
+    loop->h_single = (halp_h){NULL, loop->format == HALP_I8 ? 13 : 0, 0};
+    static const int finest[HALP_FORMAT_COUNT] = {0, 0, 22, 0, 13};
+    loop->h_batch = (halp_batch_h){NULL, loop->ldh, finest[loop->format], 1.0};
+}
+
+static int allocate(halp_loop *loop)
+{
+    const size_t cells = loop->outputs * (size_t)loop->batch_size;
+    const int encodes = is_integer(loop) && (loop->h || loop->l2 > 0.0);
+    loop->q = malloc(3 * cells * sizeof *loop->q);
+    loop->sums = malloc(loop->outputs * sizeof(double));
+    loop->h_values = loop->h || encodes ? malloc(loop->outputs * loop->ldh * sizeof(double)) : NULL;
+    loop->constant = encodes ? malloc(loop->outputs * loop->n * sizeof(double)) : NULL;
+    return loop->q && loop->sums && (loop->h_values || !(loop->h || encodes)) &&
+           (loop->constant || !encodes);
 }
 
 int halp_loop_begin(halp_loop *loop)
 {
-    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 2, 2};
-    loop->ldh = is_integer(loop->format) ? HALP_PADDED(loop->n) : loop->n;
-    loop->beta = malloc(loop->outputs * sizeof *loop->beta);
-    loop->sums = malloc(loop->outputs * sizeof(double));
-    loop->h_values = loop->h ? malloc(loop->outputs * loop->ldh * bytes[loop->format]) : NULL;
-    loop->rho = 1.0;
-    loop->until_fold = loop->fold_every;
-    if (!loop->beta || !loop->sums || (loop->h && !loop->h_values)) {
+    start(loop);
+    if (!allocate(loop)) {
         halp_loop_end(loop);
         return 0;
     }
-    encode_h(loop);
+    loop->p = loop->q + loop->outputs * (size_t)loop->batch_size;
+    loop->margins_p = loop->p + loop->outputs * (size_t)loop->batch_size;
+    if (loop->h && !is_integer(loop)) {
+        loop->h_batch.values = loop->h_values;
+        for (size_t j = 0; j < loop->outputs * loop->n; j++)
+            if (loop->format == HALP_F64)
+                ((double *)loop->h_values)[j] = loop->h[j];
+            else
+                ((float *)loop->h_values)[j] = (float)loop->h[j];
+    }
     return 1;
 }
 
 void halp_loop_end(halp_loop *loop)
 {
-    free(loop->beta);
+    free(loop->q);
     free(loop->sums);
     free(loop->h_values);
-    loop->beta = loop->sums = loop->h_values = NULL;
+    free(loop->constant);
+    loop->q = loop->p = loop->margins_p = loop->constant = NULL;
+    loop->sums = loop->h_values = NULL;
+}
+
+/* ---- The model between steps -----------------------------------------------------------------*/
+
+/* Floats: z <- rho z, rho <- 1. */
+static void fold(halp_loop *loop)
+{
+    const halp_backend *k = loop->backend;
+    for (size_t r = 0; r < loop->outputs; r++) {
+        void *z = model_row(loop, loop->z, r);
+        if (loop->format == HALP_F64)
+            k->axpy_f64(loop->n, z, z, 1.0 - loop->rho, NULL, 0, NULL);
+        else
+            k->axpy_f32(loop->n, z, z, (float)(1.0 - loop->rho), NULL, 0, NULL);
+    }
+    loop->rho = 1.0;
+}
+
+/* Returns the largest |z|. */
+static int inspect(halp_loop *loop)
+{
+    const int most = largest_integer(loop);
+    int largest = 0;
+    int64_t saturated = 0;
+    for (size_t r = 0; r < loop->outputs; r++) {
+        const char *z = model_row(loop, loop->z, r);
+        for (size_t j = 0; j < loop->n; j++) {
+            const int used = abs(entry(loop, z, j));
+            largest = used > largest ? used : largest;
+            saturated += used == most;
+        }
+    }
+    if (saturated > loop->saturated) loop->saturated = saturated;
+    if (largest * loop->scale_z > loop->reach) loop->reach = largest * loop->scale_z;
+    return largest;
+}
+
+void halp_loop_inspect(halp_loop *loop)
+{
+    if (is_integer(loop)) inspect(loop);
+}
+
+/* Doubles the scale: z <- Q(z / 2). */
+static void grow(halp_loop *loop)
+{
+    uint64_t bits = 0;
+    size_t left = 0;
+    for (size_t r = 0; r < loop->outputs; r++) {
+        char *z = model_row(loop, loop->z, r);
+        for (size_t j = 0; j < loop->n; j++, left--, bits >>= 1) {
+            if (left == 0) bits = halp_rng_draw(loop->rng), left = 64;
+            set_entry(loop, z, j, (entry(loop, z, j) + (int32_t)(bits & 1)) >> 1);
+        }
+    }
+    loop->scale_z *= 2.0;
+    loop->h_factor *= 0.5;
+    loop->encoded_for = 0;
 }
 
 /* ---- One step --------------------------------------------------------------------------------*/
 
-/* q_c = x^T (the true model z_c). */
-static void margins(const halp_loop *loop, const void *x, double *q)
+static void margins_of_one(const halp_loop *loop, double scale)
 {
     const halp_backend *k = loop->backend;
-    const double scale = loop->scale_x * loop->scale_z * loop->rho;
     const size_t n = loop->n, ld = loop->ldz, count = loop->outputs;
-    const int64_t *exact = loop->sums;
-    switch (loop->format) {
-    case HALP_F64:
-        k->gemv_f64(n, x, loop->z, ld, count, q);
-        for (size_t c = 0; c < count; c++) q[c] *= scale;
-        return;
-    case HALP_F32:
+    const void *x = loop->rows[0];
+    if (loop->format == HALP_F64) {
+        k->gemv_f64(n, x, loop->z, ld, count, loop->q);
+        for (size_t c = 0; c < count; c++) loop->q[c] *= scale;
+    } else if (loop->format == HALP_F32) {
         k->gemv_f32(n, x, loop->z, ld, count, loop->sums);
-        for (size_t c = 0; c < count; c++) q[c] = scale * ((const float *)loop->sums)[c];
-        return;
-    case HALP_I16:
-        k->gemv_i16(n, x, loop->z, ld, count, loop->sums);
-        break;
-    case HALP_I8I16:
-        k->gemv_i8i16(n, x, loop->z, ld, count, loop->sums);
-        break;
-    default:
+        for (size_t c = 0; c < count; c++) loop->q[c] = scale * ((const float *)loop->sums)[c];
+    } else {
         k->gemv_i8(n, x, loop->z, ld, count, loop->sums);
+        for (size_t c = 0; c < count; c++)
+            loop->q[c] = scale * (double)((const int64_t *)loop->sums)[c];
     }
-    for (size_t c = 0; c < count; c++) q[c] = scale * (double)exact[c];
 }
 
-/* Replaces the margins of sample i by the derivatives that its step follows. */
-static void derivatives(const halp_loop *loop, int64_t i, double *q)
+/* Margins of the batch: x_i^T (the true model), less those of the origin. */
+static void margins(const halp_loop *loop, size_t batch)
+{
+    const double scale = loop->scale_x * loop->scale_z;
+    const size_t cells = batch * loop->outputs;
+    if (is_single(loop)) {
+        margins_of_one(loop, loop->margins ? scale : scale * loop->rho);
+    } else {
+        loop->backend->family[loop->format].margins(loop->n, batch, loop->rows, loop->z, loop->ldz,
+                                                    loop->outputs, loop->q);
+        for (size_t k = 0; k < cells; k++) loop->q[k] *= loop->margins ? scale : scale * loop->rho;
+    }
+    if (loop->margins)
+        for (size_t k = 0; k < cells; k++)
+            loop->q[k] = loop->rho * (loop->q[k] - loop->margins_p[k]);
+}
+
+/* Collects what is known of the samples of a batch, and fetches that of a later one. */
+static void gather(const halp_loop *loop, const int32_t *samples, size_t batch,
+                   const int32_t *later, size_t later_batch)
+{
+    const size_t count = loop->outputs, bytes = count * sizeof(double);
+    for (size_t b = 0; b < batch; b++) {
+        const size_t at = (size_t)samples[b] * count;
+        if (loop->reference) memcpy(loop->p + b * count, loop->reference + at, bytes);
+        if (loop->margins) memcpy(loop->margins_p + b * count, loop->margins + at, bytes);
+    }
+    for (size_t b = 0; b < later_batch; b++) {
+        const size_t at = (size_t)later[b] * count;
+        if (loop->reference) halp_prefetch(loop->reference + at, bytes);
+        if (loop->margins) halp_prefetch(loop->margins + at, bytes);
+    }
+}
+
+/* Replaces margins by the derivatives that the step follows. */
+static void derivatives(const halp_loop *loop, const int32_t *samples, size_t batch)
 {
     const size_t count = loop->outputs;
-    const double *reference = loop->reference ? loop->reference + (size_t)i * count : NULL;
-    if (loop->centred) {
-        loop->loss->change(count, reference, q);
+    if (loop->targets == NULL) {
+        loop->loss->change(batch, count, loop->p, loop->q);
         return;
     }
-    if (loop->targets) {
-        loop->loss->evaluate(count, q, loop->targets + (size_t)i * loop->target_count, q);
-        return;
+    for (size_t b = 0; b < batch; b++) {
+        double *q = loop->q + b * count;
+        loop->loss->evaluate(count, q, loop->targets + (size_t)samples[b] * loop->target_count, q);
     }
-    if (loop->loss->needs_reference) halp_softmax(count, q);
-    for (size_t c = 0; c < count; c++) q[c] -= reference[c];
 }
 
-/* z_c <- Q(z_c - (c_c x + h_c)). */
-static void update(const halp_loop *loop, const void *x, const double *c, const void *next)
+/* z <- Q(z - (sum_b c_b x_b + B h)), c in q. */
+static void update(halp_loop *loop, size_t batch, size_t later_batch)
 {
     const halp_backend *k = loop->backend;
-    const size_t n = loop->n, ld = loop->ldz, count = loop->outputs, ldh = loop->ldh;
-    switch (loop->format) {
-    case HALP_F64:
-        k->ger_f64(n, loop->z, ld, count, x, c, loop->h_values, ldh, 1.0 / loop->rho, next);
-        break;
-    case HALP_F32:
-        k->ger_f32(n, loop->z, ld, count, x, c, loop->h_values, ldh, (float)(1.0 / loop->rho),
+    const size_t n = loop->n, ld = loop->ldz, count = loop->outputs;
+    if (!is_single(loop)) {
+        halp_update step = {n,       batch,         count,     loop->rows, loop->z,    ld,
+                            loop->q, loop->h_batch, loop->rng, loop->next, later_batch};
+        if (!is_integer(loop)) step.h.factor = (double)batch / loop->rho;
+        k->family[loop->format].update(&step);
+        return;
+    }
+    const void *x = loop->rows[0], *next = later_batch ? loop->next[0] : x;
+    if (loop->format == HALP_F64)
+        k->ger_f64(n, loop->z, ld, count, x, loop->q, loop->h_values, loop->ldh, 1.0 / loop->rho,
                    next);
-        break;
-    case HALP_I16:
-        k->ger_i16(n, loop->z, ld, count, x, c, loop->fixed, ldh, loop->rng, next);
-        break;
-    case HALP_I8I16:
-        k->ger_i8i16(n, loop->z, ld, count, x, c, loop->fixed, ldh, loop->rng, next);
-        break;
-    default:
-        k->ger_i8(n, loop->z, ld, count, x, c, loop->fixed, ldh, loop->rng, next);
-    }
+    else if (loop->format == HALP_F32)
+        k->ger_f32(n, loop->z, ld, count, x, loop->q, loop->h_values, loop->ldh,
+                   (float)(1.0 / loop->rho), next);
+    else
+        k->ger_i8(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
 }
 
-/* z <- Q(rho z), rho <- 1: an update of z by itself. */
-static void fold(halp_loop *loop)
+/* A step on `batch` samples; 0 if it is not finite. */
+static int step(halp_loop *loop, const int32_t *samples, size_t batch, const int32_t *later,
+                size_t later_batch)
 {
-    const halp_backend *k = loop->backend;
-    const double c = 1.0 - loop->rho;
-    const halp_h none = {NULL, loop->format == HALP_I8 ? 13 : 0, 0};
-    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 2, 1};
-    for (size_t r = 0; r < loop->outputs; r++) {
-        void *z = (char *)loop->z + r * loop->ldz * bytes[loop->format];
-        switch (loop->format) {
-        case HALP_F64:
-            k->axpy_f64(loop->n, z, z, c, NULL, 0, NULL);
-            break;
-        case HALP_F32:
-            k->axpy_f32(loop->n, z, z, (float)c, NULL, 0, NULL);
-            break;
-        case HALP_I8:
-            k->axpy_i8(loop->n, z, z, c, none, loop->rng, NULL);
-            break;
-        default:
-            k->axpy_i16(loop->n, z, z, c, none, loop->rng, NULL);
-        }
-    }
-    loop->rho = 1.0;
-    loop->until_fold = loop->fold_every;
-}
+    const char *x = loop->x;
+    for (size_t b = 0; b < batch; b++) loop->rows[b] = x + (size_t)samples[b] * loop->row_bytes;
+    for (size_t b = 0; b < later_batch; b++) loop->next[b] = x + (size_t)later[b] * loop->row_bytes;
+    gather(loop, samples, batch, later, later_batch);
+    margins(loop, batch);
+    derivatives(loop, samples, batch);
+    if (is_integer(loop) && (loop->encoded_for != batch || loop->steps % loop->encode_every == 0))
+        encode(loop, batch);
 
-static int step(halp_loop *loop, int64_t i, int64_t later)
-{
-    const char *x = (const char *)loop->x + (size_t)i * loop->row_bytes;
-    const char *next = (const char *)loop->x + (size_t)later * loop->row_bytes;
-    if (loop->reference)
-        halp_prefetch(loop->reference + (size_t)later * loop->outputs,
-                      loop->outputs * sizeof(double));
-    margins(loop, x, loop->beta);
-    derivatives(loop, i, loop->beta);
-    loop->rho *= 1.0 - loop->step_size * loop->l2;
+    loop->steps++;
+    if (!is_integer(loop)) loop->rho *= shrink_of(loop, batch);
     const double to_steps = loop->step_size * loop->scale_x / (loop->scale_z * loop->rho);
-    for (size_t c = 0; c < loop->outputs; c++) {
-        loop->beta[c] *= to_steps;
-        if (!isfinite(loop->beta[c])) return 0;
+    for (size_t k = 0; k < batch * loop->outputs; k++) {
+        loop->q[k] *= to_steps;
+        if (!isfinite(loop->format == HALP_F32 ? (double)(float)loop->q[k] : loop->q[k])) return 0;
     }
-    update(loop, x, loop->beta, next);
-    if (loop->fold_every > 0 && --loop->until_fold == 0) fold(loop);
+    update(loop, batch, later_batch);
+    if (loop->fold_every && loop->steps % loop->fold_every == 0) fold(loop);
+    if (is_integer(loop) && loop->steps % HALP_CHECK_STEPS == 0) {
+        const int used = inspect(loop);
+        if (loop->grows && 2 * used > largest_integer(loop)) grow(loop);
+    }
     return 1;
 }
 
 int64_t halp_loop_run(halp_loop *loop, const int32_t *samples, int64_t count)
 {
+    const int64_t most = loop->batch_size;
     int64_t t = 0;
-    while (t < count && step(loop, samples[t], t + 2 < count ? samples[t + 2] : samples[t])) t++;
+    while (t < count) {
+        const int64_t batch = count - t < most ? count - t : most;
+        const int64_t later = t + 2 * most, left = count - later;
+        const int64_t later_batch = left < 0 ? 0 : left < most ? left : most;
+        if (!step(loop, samples + t, (size_t)batch, samples + (later_batch ? later : t),
+                  (size_t)later_batch))
+            break;
+        t += batch;
+    }
     return t;
 }

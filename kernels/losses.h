@@ -51,9 +51,19 @@ static inline double halp_softmax(size_t count, double *a)
     return max + log(sum);
 }
 
-/* Replace q by softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s) with
- * s = sum p (e^q - 1). Unlike the difference of two softmaxes it keeps its relative accuracy as q goes
- * to zero, and it needs p only. */
+/* From e^q - 1 to softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s) with
+ * s = sum p (e^q - 1). */
+static inline void halp_softmax_normalize(size_t count, const double *restrict p,
+                                          double *restrict q)
+{
+    double sum = 0.0;
+    for (size_t c = 0; c < count; c++) sum += p[c] * q[c];
+    const double normalizer = 1.0 / (1.0 + sum);
+    for (size_t c = 0; c < count; c++) q[c] = p[c] * (q[c] - sum) * normalizer;
+}
+
+/* Replace q by softmax(m + q) - p, where p = softmax(m). Unlike the difference of two softmaxes this
+ * keeps its relative accuracy as q goes to zero, and it needs p only. */
 static inline void halp_softmax_change(size_t count, const double *restrict p, double *restrict q)
 {
     double max = q[0], min = q[0], sum = 0.0;
@@ -63,9 +73,7 @@ static inline void halp_softmax_change(size_t count, const double *restrict p, d
     }
     if (max < 30.0 && min > -30.0) {
         for (size_t c = 0; c < count; c++) q[c] = halp_expm1(q[c]);
-        for (size_t c = 0; c < count; c++) sum += p[c] * q[c];
-        const double normalizer = 1.0 / (1.0 + sum);
-        for (size_t c = 0; c < count; c++) q[c] = p[c] * (q[c] - sum) * normalizer;
+        halp_softmax_normalize(count, p, q);
         return;
     }
     for (size_t c = 0; c < count; c++) {
@@ -79,21 +87,20 @@ static inline void halp_softmax_change(size_t count, const double *restrict p, d
 /* ---- The table -------------------------------------------------------------------------------*/
 
 /* What the inner loop and the full-gradient pass ask of a loss. A sample has `count` margins and the
- * target y: `count` values for the squared loss, one label for the others. */
+ * target y: `count` values for the squared loss, one label for the others. A backend has a table of
+ * them, by code (losses_table.h). */
 typedef struct {
     const char *name;
     /* Returns the loss; replaces the margins by the reference, which is what `change` needs to know
-     * of them: themselves (squared), probabilities (of label 1: logistic; softmax). `derivative` may be
-     * `margins`, which then holds the derivative. */
+     * of them: themselves (squared), probabilities (of label 1: logistic; softmax). `derivative` may
+     * be `margins`, which then holds the derivative. */
     double (*evaluate)(size_t count, double *margins, const double *target, double *derivative);
-    /* Replaces q by loss'(m + q) - loss'(m), accurate as q goes to zero. */
-    void (*change)(size_t count, const double *reference, double *q);
+    /* Replaces q by loss'(m + q) - loss'(m) for each of `rows` samples, accurate as q goes to zero. */
+    void (*change)(size_t rows, size_t count, const double *reference, double *q);
     int needs_reference; /* whether `change` reads the reference at all */
 } halp_loss;
 
 typedef enum { HALP_SQUARED, HALP_SOFTMAX, HALP_LOGISTIC, HALP_LOSS_COUNT } halp_loss_code;
-
-extern const halp_loss halp_losses[HALP_LOSS_COUNT];
 
 /* What the next step will want: `bytes` from p on. */
 static inline void halp_prefetch(const void *p, size_t bytes)

@@ -1,65 +1,53 @@
 /* The full-gradient pass: see pass.h. */
 #include "pass.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    BLOCK_ROWS = 32,       /* at most */
     BLOCK_BYTES = 1 << 18, /* of integers, at most: two blocks should fit the L2 cache */
     FLOAT_ROWS = 16,       /* floats gain more from few passes over the gradient */
 };
 
-static int is_integer(const halp_pass *pass) { return pass->data <= HALP_DATA_I16; }
+static int is_integer(const halp_pass *pass) { return pass->format >= HALP_I16; }
 
 static const char *row_of(const halp_pass *pass, size_t i)
 {
-    static const size_t bytes[] = {1, 2, 4, 8};
-    return (const char *)pass->x + i * pass->ldx * bytes[pass->data];
+    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 1, 1};
+    return (const char *)pass->x + i * pass->ldx * bytes[pass->format];
 }
+
+/* The largest rounded change of a derivative: 32 products with |x| <= 2^15 or 2^7 fit 31 bits. */
+static int largest_change(const halp_pass *pass) { return pass->format == HALP_I16 ? 1023 : 32767; }
 
 int halp_pass_begin(halp_pass *pass)
 {
-    const size_t cells = BLOCK_ROWS * pass->outputs;
+    const size_t cells = HALP_MOST_ACCUMULATED * pass->outputs;
     pass->total_loss = 0.0;
-    pass->margins = malloc(cells * sizeof *pass->margins);
+    pass->sums = malloc(cells * sizeof *pass->sums);
     pass->derivatives = malloc(cells * sizeof *pass->derivatives);
+    pass->unit = malloc(pass->outputs * sizeof *pass->unit);
     pass->single = malloc(cells * sizeof *pass->single);
-    pass->parts = malloc(2 * pass->outputs * sizeof *pass->parts);
-    if (pass->margins && pass->derivatives && pass->single && pass->parts) return 1;
+    pass->changes = malloc(cells * sizeof *pass->changes);
+    if (pass->sums && pass->derivatives && pass->unit && pass->single && pass->changes) return 1;
     halp_pass_end(pass);
     return 0;
 }
 
 void halp_pass_end(halp_pass *pass)
 {
-    free(pass->margins);
+    free(pass->sums);
     free(pass->derivatives);
+    free(pass->unit);
     free(pass->single);
-    free(pass->parts);
-    pass->margins = pass->derivatives = NULL;
+    free(pass->changes);
+    pass->sums = pass->derivatives = pass->unit = NULL;
     pass->single = NULL;
-    pass->parts = NULL;
+    pass->changes = NULL;
 }
 
 /* ---- Margins of a block of rows, rows x outputs ----------------------------------------------*/
-
-static void margins_of_integers(const halp_pass *pass, size_t start, size_t rows)
-{
-    const halp_backend *k = pass->backend;
-    const size_t count = pass->outputs;
-    const double unit = pass->scale_x * pass->scale_w;
-    for (size_t i = 0; i < rows; i++) {
-        const void *x = row_of(pass, start + i);
-        if (pass->data == HALP_DATA_I8)
-            k->gemv_i8i16(pass->n, x, pass->w, pass->ldw, 2 * count, pass->parts);
-        else
-            k->gemv_i16(pass->n, x, pass->w, pass->ldw, 2 * count, pass->parts);
-        for (size_t c = 0; c < count; c++)
-            pass->margins[i * count + c] =
-                unit * (32768.0 * (double)pass->parts[c] + (double)pass->parts[count + c]);
-    }
-}
 
 static void margins_of_f32(const halp_pass *pass, size_t start, size_t rows)
 {
@@ -72,7 +60,7 @@ static void margins_of_f32(const halp_pass *pass, size_t start, size_t rows)
         for (size_t i = 0; i < rows; i++)
             gemv(pass->n, (const void *)row_of(pass, start + i), pass->w, pass->ldw, count,
                  pass->single + i * count);
-    for (size_t i = 0; i < rows * count; i++) pass->margins[i] = pass->single[i];
+    for (size_t i = 0; i < rows * count; i++) pass->sums[i] = pass->single[i];
 }
 
 static void margins_of_f64(const halp_pass *pass, size_t start, size_t rows)
@@ -81,11 +69,24 @@ static void margins_of_f64(const halp_pass *pass, size_t start, size_t rows)
     void (*gemv)(size_t, const double *, const double *, size_t, size_t, double *) =
         pass->fused ? pass->backend->gemv_f64 : pass->backend->gemv_f64_repro;
     if (count == 1)
-        gemv(pass->n, pass->w, (const void *)row_of(pass, start), pass->ldx, rows, pass->margins);
+        gemv(pass->n, pass->w, (const void *)row_of(pass, start), pass->ldx, rows, pass->sums);
     else
         for (size_t i = 0; i < rows; i++)
             gemv(pass->n, (const void *)row_of(pass, start + i), pass->w, pass->ldw, count,
-                 pass->margins + i * count);
+                 pass->sums + i * count);
+}
+
+/* The kept margins of a block follow the model; a copy of them is left in `sums`. */
+static void margins_of_integers(const halp_pass *pass, size_t start, size_t rows)
+{
+    const void *x[HALP_MOST_ACCUMULATED];
+    const double unit = pass->scale_x * pass->scale_w;
+    double *kept = pass->margins + start * pass->outputs;
+    for (size_t i = 0; i < rows; i++) x[i] = row_of(pass, start + i);
+    pass->backend->family[pass->format].margins(pass->n, rows, x, pass->w, pass->ldw, pass->outputs,
+                                                pass->sums);
+    for (size_t i = 0; i < rows * pass->outputs; i++)
+        pass->sums[i] = kept[i] = unit * pass->sums[i] + (pass->moves ? kept[i] : 0.0);
 }
 
 /* ---- From margins to the gradient ------------------------------------------------------------*/
@@ -93,40 +94,80 @@ static void margins_of_f64(const halp_pass *pass, size_t start, size_t rows)
 static void differentiate(halp_pass *pass, size_t start, size_t rows)
 {
     const size_t count = pass->outputs;
-    for (size_t i = 0; i < rows; i++) {
-        double *margins = pass->margins + i * count;
-        pass->total_loss +=
-            pass->loss->evaluate(count, margins, pass->targets + (start + i) * pass->target_count,
-                                 pass->derivatives + i * count);
-    }
+    for (size_t i = 0; i < rows; i++)
+        pass->total_loss += pass->loss->evaluate(count, pass->sums + i * count,
+                                                 pass->targets + (start + i) * pass->target_count,
+                                                 pass->derivatives + i * count);
     if (pass->reference)
-        memcpy(pass->reference + start * count, pass->margins,
-               rows * count * sizeof *pass->reference);
+        memcpy(pass->reference + start * count, pass->sums, rows * count * sizeof(double));
 }
 
-static void accumulate(const halp_pass *pass, size_t start, size_t rows)
+static void accumulate_floats(const halp_pass *pass, size_t start, size_t rows)
 {
     const halp_backend *k = pass->backend;
     const size_t n = pass->n, count = pass->outputs, ldx = pass->ldx, ldg = pass->ldg;
     const void *x = row_of(pass, start);
     /* Fetching ahead was measured to slow floats down: their blocks fill the L2 cache. */
-    const void *next = is_integer(pass) ? row_of(pass, start + rows) : NULL;
-    const double *b = pass->derivatives;
-    if (pass->data == HALP_DATA_F64) {
-        (pass->fused ? k->accumulate_f64 : k->accumulate_f64_repro)(rows, n, x, ldx, count, b,
-                                                                    pass->gradient, ldg, next);
+    if (pass->format == HALP_F64) {
+        void (*accumulate)(size_t, size_t, const double *, size_t, size_t, const double *, double *,
+                           size_t, const void *) =
+            pass->fused ? k->accumulate_f64 : k->accumulate_f64_repro;
+        accumulate(rows, n, x, ldx, count, pass->derivatives, pass->gradient, ldg, NULL);
         return;
     }
-    if (pass->data == HALP_DATA_I8) {
-        k->accumulate_i8(rows, n, x, ldx, count, b, pass->gradient, ldg, next);
-        return;
+    void (*accumulate)(size_t, size_t, const float *, size_t, size_t, const float *, double *,
+                       size_t, const void *) =
+        pass->fused ? k->accumulate_f32 : k->accumulate_f32_repro;
+    for (size_t i = 0; i < rows * count; i++) pass->single[i] = (float)pass->derivatives[i];
+    accumulate(rows, n, x, ldx, count, pass->single, pass->gradient, ldg, NULL);
+}
+
+/* A sample that has diverged changes nothing; its loss tells. */
+static double wanted_change(const halp_pass *pass, const double *added, size_t at)
+{
+    const double change = pass->derivatives[at] - added[at];
+    return isfinite(change) ? change : 0.0;
+}
+
+/* The unit of the changes of output c: a power of two, so that `added` holds them exactly for as long
+ * as they have not shrunk by 2^37. */
+static double unit_of_changes(const halp_pass *pass, const double *added, size_t rows, size_t c)
+{
+    double most = 0.0;
+    for (size_t i = 0; i < rows; i++) {
+        const double change = fabs(wanted_change(pass, added, i * pass->outputs + c));
+        most = change > most ? change : most;
     }
-    for (size_t i = 0; i < rows * count; i++) pass->single[i] = (float)b[i];
-    if (pass->data == HALP_DATA_I16)
-        k->accumulate_i16(rows, n, x, ldx, count, pass->single, pass->gradient, ldg, next);
-    else
-        (pass->fused ? k->accumulate_f32 : k->accumulate_f32_repro)(
-            rows, n, x, ldx, count, pass->single, pass->gradient, ldg, next);
+    int exponent;
+    frexp(most / largest_change(pass), &exponent); /* most / largest < 2^exponent */
+    return ldexp(1.0, most > 0.0 && exponent > -1000 ? exponent : -1000);
+}
+
+/* The changes of a block in integers, which `added` takes note of. */
+static void round_changes(const halp_pass *pass, size_t start, size_t rows)
+{
+    const size_t count = pass->outputs;
+    double *added = pass->added + start * count;
+    for (size_t c = 0; c < count; c++) {
+        const double unit = pass->unit[c] = unit_of_changes(pass, added, rows, c);
+        for (size_t i = 0; i < rows; i++) {
+            const size_t at = i * count + c;
+            const uint64_t random = halp_splitmix64(pass->seed + ((start + i) * count + c + 1) *
+                                                                     UINT64_C(0x9e3779b97f4a7c15));
+            const double uniform = (double)(int64_t)(random >> 32) * 0x1p-32;
+            const int32_t change = halp_floor(wanted_change(pass, added, at) / unit + uniform);
+            pass->changes[at] = (int16_t)change;
+            added[at] += unit * change;
+        }
+    }
+}
+
+static void accumulate_integers(const halp_pass *pass, size_t start, size_t rows)
+{
+    round_changes(pass, start, rows);
+    pass->backend->family[pass->format].accumulate(
+        rows, pass->n, row_of(pass, start), pass->ldx, pass->outputs, pass->changes, pass->unit,
+        pass->gradient, pass->ldg, row_of(pass, start + rows));
 }
 
 static size_t rows_of_a_block(const halp_pass *pass)
@@ -134,7 +175,7 @@ static size_t rows_of_a_block(const halp_pass *pass)
     if (!is_integer(pass)) return FLOAT_ROWS;
     const size_t row_bytes = (size_t)(row_of(pass, 1) - row_of(pass, 0));
     const size_t fitting = BLOCK_BYTES / (row_bytes ? row_bytes : 1);
-    return fitting < 4 ? 4 : fitting > BLOCK_ROWS ? BLOCK_ROWS : fitting;
+    return fitting < 4 ? 4 : fitting > HALP_MOST_ACCUMULATED ? HALP_MOST_ACCUMULATED : fitting;
 }
 
 void halp_pass_run(halp_pass *pass, size_t start, size_t stop)
@@ -144,12 +185,15 @@ void halp_pass_run(halp_pass *pass, size_t start, size_t stop)
         const size_t rows = stop - row < most ? stop - row : most;
         if (is_integer(pass))
             margins_of_integers(pass, row, rows);
-        else if (pass->data == HALP_DATA_F32)
+        else if (pass->format == HALP_F32)
             margins_of_f32(pass, row, rows);
         else
             margins_of_f64(pass, row, rows);
         differentiate(pass, row, rows);
-        accumulate(pass, row, rows);
+        if (pass->gradient && is_integer(pass))
+            accumulate_integers(pass, row, rows);
+        else if (pass->gradient)
+            accumulate_floats(pass, row, rows);
         row += rows;
     }
 }

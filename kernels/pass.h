@@ -1,8 +1,17 @@
 /* The full-gradient pass: loss, gradient and reference of many samples, a block of rows at a time, so
  * that rows are read from memory once, for their margins and for the gradient.
  *
+ * Floats: everything is computed anew from the model w.
+ *
+ * Integers: what an epoch did not change is kept. The margins move by an integer dot product with what
+ * the model moved by, or are one with the model itself. The gradient moves by the changes of the
+ * derivatives, which are rounded at random to 15 bits (int8 data; 10 bits: int16 data) of a unit that
+ * each block and output has for itself; what was rounded away is added by the next pass, since
+ * `added` keeps the sum of all that the gradient holds of each sample (error feedback). So the error
+ * of the gradient is a fixed fraction of its last change: see docs/theory.md.
+ *
  * A program fills the fields of a halp_pass, calls halp_pass_begin, halp_pass_run for ranges of rows,
- * and halp_pass_end. Nothing is checked.
+ * and halp_pass_end. Nothing is checked. Integers get the same bits on every backend.
  */
 #ifndef HALP_PASS_H
 #define HALP_PASS_H
@@ -15,15 +24,12 @@
 extern "C" {
 #endif
 
-/* Of the data that a pass reads. */
-typedef enum { HALP_DATA_I8, HALP_DATA_I16, HALP_DATA_F32, HALP_DATA_F64 } halp_data;
-
 typedef struct {
     /* ---- What the caller fills in ---- */
     const halp_backend *backend;
-    halp_data data;
-    int fused; /* floats may use fused multiply-adds and any order; otherwise bits are the same on every
-                  backend */
+    halp_format format; /* of x and w */
+    int fused; /* floats may use fused multiply-adds and any order; else their bits are the same on
+                  every backend */
     const halp_loss *loss;
     size_t n, outputs;
 
@@ -31,24 +37,28 @@ typedef struct {
     size_t ldx;
     double scale_x;
 
-    /* The model: floats like x, `outputs` rows; for integers 2 * outputs rows of int16, the high and
-     * the low 15 bits of w / scale_w, all high rows first. */
-    const void *w;
+    const void *w; /* `outputs` rows, ldw elements apart, one unit of which is worth scale_w */
     size_t ldw;
     double scale_w;
+    int moves; /* integers: the margins move by those of w, instead of being them */
 
     const double *targets; /* samples x target_count */
     size_t target_count;
 
-    double *gradient; /* outputs rows, ldg apart: receives sum_i derivative_i x_i / scale_x */
+    /* outputs rows, ldg apart, of sum_i derivative_i x_i / scale_x. Floats: added to. Integers: changes
+     * are added to, begin with zeros; NULL: margins and references are wanted only. */
+    double *gradient;
     size_t ldg;
     double *reference; /* samples x outputs: receives the reference of every sample; or NULL */
+    double *margins;   /* samples x outputs, integers: kept from pass to pass */
+    double *added;     /* samples x outputs, integers: kept from pass to pass, begins with zeros */
+    uint64_t seed;     /* of the rounding: another one for each pass */
 
     /* ---- State ---- */
     double total_loss; /* of the samples so far */
-    double *margins, *derivatives;
+    double *sums, *derivatives, *unit;
     float *single;
-    int64_t *parts;
+    int16_t *changes;
 } halp_pass;
 
 /* Allocates the work space of a block; 0 if memory is short. */

@@ -52,7 +52,15 @@ static double largest(size_t n, const double *h)
 
 static int16_t nearest_i16(double v) { return (int16_t)halp_floor(halp_clip(v, 32766.5) + 0.5); }
 
-halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, int16_t *out)
+/* v rounded as `rng` says, or to nearest; |result| <= limit, an integer. */
+static int32_t round_h(double v, double limit, halp_rng *rng)
+{
+    const double uniform = rng ? halp_rng_uniform(rng, halp_rng_draw(rng)) : 0.5;
+    return halp_floor(halp_clip(halp_clip(v, limit) + uniform, limit));
+}
+
+halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
+                        int16_t *out)
 {
     const double max = largest(n * count, h) * fabs(factor), limit = (1 << 13) - 1;
     int exponent = 13;
@@ -61,7 +69,9 @@ halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, 
     const halp_h encoded = {out, exponent, max * (1 << exponent) > limit};
     for (size_t r = 0; r < count; r++, h += n, out += HALP_PADDED(n)) {
         memset(out, 0, HALP_PADDED(n) * sizeof *out);
-        for (size_t j = 0; j < n; j++) out[halp_lane_i8(j)] = nearest_i16(h[j] * unit);
+        for (size_t j = 0; j < n; j++)
+            out[halp_lane_i8(j)] =
+                rng ? (int16_t)round_h(h[j] * unit, 32767.0, rng) : nearest_i16(h[j] * unit);
     }
     return encoded;
 }
@@ -82,13 +92,6 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
 }
 
 /* ---- h of a batch ----------------------------------------------------------------------------*/
-
-/* v rounded as `rng` says, or to nearest; |result| <= limit, an integer. */
-static int32_t round_h(double v, double limit, halp_rng *rng)
-{
-    const double uniform = rng ? halp_rng_uniform(rng, halp_rng_draw(rng)) : 0.5;
-    return halp_floor(halp_clip(halp_clip(v, limit) + uniform, limit));
-}
 
 /* Of the exponents 0 .. finest the largest with max 2^exponent <= limit, or 0. */
 static int finest_exponent(double max, double limit, int finest)

@@ -217,9 +217,13 @@ def update(w, x, c, h, rng):
     """w - (c.T @ x + h), rounded once; what an update of a batch leaves in an integer model."""
     if w.size == 0:
         return w.copy()
+    return update_encoded(w, x, c, *BatchFormat(x, w).encode_h(h, rng), rng)
+
+
+def update_encoded(w, x, c, h, exponent, rng):
+    """The same for h in fixed point."""
     form = BatchFormat(x, w)
     (count, n), rows = w.shape, len(x)
-    h, exponent = form.encode_h(h, rng)
     fraction = 14 if form.wide and not form.int16_data else exponent
     h = np.broadcast_to(h, w.shape) << (fraction - exponent)
     if rng.blocks_left <= 0:
@@ -382,11 +386,141 @@ def solve_float(
 # ---- LP-SGD, LP-SVRG, HALP -----------------------------------------------------------------------
 
 
-def fold_every(step_size, l2):
-    """The most steps that leave rho = (1 - step_size * l2)**steps at 1 - 1/64 or more."""
-    if step_size * l2 == 0:
-        return 0
-    return max(1, int(math.log(1 - 1 / 64) / math.log1p(-step_size * l2)))
+class KeptGradient:
+    """Margins and gradient of integer rows that follow a model, as kernels/pass.h has it."""
+
+    def __init__(self, problem, X, scale, seed):
+        self.problem, self.X, self.scale = problem, X.astype(np.int64), scale
+        self.most = 1023 if X.dtype == np.int16 else 32767
+        fitting = 2**18 // (-(-X.shape[1] // 64) * 64 * X.itemsize if len(X) > 1 else X.nbytes)
+        self.rows = min(32, max(4, fitting))
+        shape = (problem.n_samples, problem.n_outputs)
+        self.margins, self.added = np.zeros(shape), np.zeros(shape)
+        self.gradient = np.zeros((problem.n_outputs, X.shape[1]))
+        self.seeds = np.random.default_rng([seed, 2])
+
+    def follow(self, k, unit, moves):
+        """Go on by k units, or go to k units; return the gradient and the references."""
+        seed = int(self.seeds.integers(2**63))
+        unit = self.scale * unit
+        references = np.empty_like(self.margins)
+        for start in range(0, len(self.X), self.rows):
+            block = slice(start, min(start + self.rows, len(self.X)))
+            sums = self.X[block] @ k.astype(np.int64).T
+            self.margins[block] = unit * sums + (self.margins[block] if moves else 0.0)
+            self.add(block, self.differentiate(block, references), seed)
+        n = self.problem.n_samples
+        return self.gradient * (self.scale / n), references
+
+    def differentiate(self, block, references):
+        """The derivatives of a block, whose references are noted."""
+        m, y = self.margins[block], self.problem.y[block]
+        if self.problem.kind == "squared":
+            references[block] = m
+            return m - y.reshape(m.shape)
+        references[block] = [softmax(m_i) for m_i in m]
+        return references[block] - np.eye(m.shape[1])[y]
+
+    def add(self, block, derivatives, seed):
+        """Add what has changed, rounded at random; the rest waits in ``added``."""
+        rows, outputs = derivatives.shape
+        for c in range(outputs):
+            change = derivatives[:, c] - self.added[block, c]
+            most = np.abs(change).max()
+            unit = 2.0 ** (math.frexp(most / self.most)[1]) if most > 0 else 2.0**-1000
+            places = (block.start + np.arange(rows)) * outputs + c + 1
+            draws = [splitmix64((seed + int(p) * 0x9E3779B97F4A7C15) & BITS_64) for p in places]
+            uniform = np.array([d >> 32 for d in draws]) / 2**32
+            k = np.floor(change / unit + uniform).astype(np.int64)
+            self.added[block, c] += unit * k
+            self.gradient[c] += unit * (k @ self.X[block])
+
+
+class IntegerLoop:
+    """The steps of an epoch on an integer model, as kernels/loop.h has it.
+
+    ``z`` stands for delta * z, less its ``origin`` if that is where the centre is. ``derivative(q,
+    i)`` is that of the loss (or its change) where sample i has the margins q.
+    """
+
+    def __init__(self, X, scale, z, delta, h, derivative, rng, **numbers):
+        self.X, self.scale, self.z, self.delta, self.h = X, scale, z, delta, h
+        self.derivative, self.rng = derivative, rng
+        self.step_size, self.l2 = numbers["step_size"], numbers["l2"]
+        self.batch_size, self.grows = numbers["batch_size"], numbers["grows"]
+        self.origin, self.margins = numbers["origin"], numbers["margins"]
+        self.single = self.batch_size == 1 and z.dtype == np.int8
+        self.h_factor, self.encoded_for, self.steps, self.reach = 1.0, 0, 0, 0.0
+
+    def encode_every(self, samples):
+        shrunk = self.batch_size * self.step_size * self.l2
+        every = min(1024, 2**28 // (samples // self.batch_size + 1))
+        if shrunk * every > 0.125:
+            every = int(0.125 / shrunk)
+        return max(1, every)
+
+    def encode(self, batch):
+        """B (h + step_size l2 (z - origin)) in fixed point, rounded at random."""
+        self.encoded_for = batch
+        form = BatchFormat(self.X, self.z)
+        if self.h is None and self.l2 == 0:
+            self.encoded = (None, 13) if self.single else form.encode_h(None, self.rng)
+            return
+        constant = batch * self.h_factor * self.h if self.h is not None else np.zeros(self.z.shape)
+        if self.l2 > 0:
+            origin = 0 if self.origin is None else self.origin.astype(np.int64)
+            constant = constant + batch * self.step_size * self.l2 * (self.z - origin)
+        if not self.single:
+            self.encoded = form.encode_h(constant, self.rng)
+            return
+        _, exponent = encode_h_i8(constant)
+        scaled = np.clip(constant * 2.0**exponent, -32767, 32767)
+        uniform = np.array([d % 2**32 / 2**32 for d in draws(self.rng, scaled.size)])
+        rounded = np.floor(np.minimum(scaled + uniform.reshape(scaled.shape), 32767))
+        self.encoded = rounded.astype(np.int64), exponent
+
+    def run(self, samples):
+        every = self.encode_every(len(samples))
+        for start in range(0, len(samples), self.batch_size):
+            self.step(samples[start : start + self.batch_size], every)
+        self.look()
+        return self.z
+
+    def look(self):
+        """Note the largest displacement; return whether more than half of the range is used."""
+        used = int(np.abs(self.z.astype(np.int64)).max())
+        self.reach = max(self.reach, used * self.delta)
+        return 2 * used > largest(self.z.dtype)
+
+    def step(self, samples, every):
+        x = self.X[samples]
+        q = (x.astype(np.int64) @ self.z.astype(np.int64).T) * (self.scale * self.delta)
+        if self.margins is not None:
+            q = q - self.margins[samples]
+        beta = np.array([self.derivative(q_i, i) for q_i, i in zip(q, samples, strict=True)])
+        if self.encoded_for != len(samples) or self.steps % every == 0:
+            self.encode(len(samples))
+        self.steps += 1
+        c = beta * (self.step_size * self.scale / self.delta)
+        if self.single:
+            self.z = ger_encoded(self.z, x[0], c[0], *self.encoded, self.rng)
+        else:
+            self.z = update_encoded(self.z, x, c, *self.encoded, self.rng)
+        if self.steps % 256 == 0 and self.look() and self.grows:
+            self.grow()
+
+    def grow(self):
+        """Double the scale; a bit of a draw rounds each entry up or down."""
+        count = self.z.size
+        words = draws(self.rng, -(-count // 64))
+        bits = np.array([words[j // 64] >> (j % 64) & 1 for j in range(count)])
+        self.z = ((self.z.astype(np.int64) + bits.reshape(self.z.shape)) >> 1).astype(self.z.dtype)
+        self.delta, self.h_factor, self.encoded_for = 2 * self.delta, self.h_factor / 2, 0
+
+
+def padded(rows):
+    """Rows as compiled loops see them: whole groups of 64, unless there is one row only."""
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 64 if len(rows) > 1 else 0)))
 
 
 def solve_integer(
@@ -394,74 +528,95 @@ def solve_integer(
     algorithm,
     data_dtype,
     model_dtype,
-    full_pass,
+    exact_pass,
     *,
     step_size,
     epoch_length,
     epochs,
-    mu=1.0,
+    batch_size=1,
+    mu=None,
     delta=None,
     option="I",
     seed=0,
     w0=None,
+    adaptive=None,
 ):
     """LP-SGD, LP-SVRG and HALP (Algorithms 1-3) on integer data and an integer model.
 
-    ``full_pass(w)`` returns the full gradient and, for every sample, the margins (squared loss) or
-    their softmax, in float64. It is given, because every bit of it counts: the integers that come
-    out of this function are exact. Returns w after each epoch, and the last integer model.
+    ``exact_pass(w)`` returns the full gradient and, for every sample, the softmax, in float64, where
+    the data are exact; it is given, because every bit of it counts. None: quantized data.
+    ``adaptive`` gives the first scale of each epoch where there is no ``mu``. Returns w after each
+    epoch.
     """
-    a, l2 = step_size, problem.l2
+    a, l2, top = step_size, problem.l2, largest(model_dtype)
     X, s = quantize_rows(problem.X, data_dtype)
+    X = padded(X)
     random, rng = np.random.default_rng(seed), ReferenceRng(seed)
-    top = largest(model_dtype)
-    fixed_delta = 1 / top if delta is None else delta
-    shape = (problem.n_outputs, problem.n_features)
-    w = np.zeros(shape) if w0 is None else np.array(w0, np.float64).reshape(shape)
+    d, outputs = problem.n_features, problem.n_outputs
+    halp, reduced = algorithm == "halp", algorithm != "lp-sgd"
+    fixed = 1 / top if delta is None else delta
+    kept = KeptGradient(problem, X, s, seed)
+    z = padded(np.zeros((outputs, d), model_dtype))
+    w = np.zeros((outputs, d)) if w0 is None else np.array(w0, np.float64).reshape(outputs, d)
+    width = min(X.shape[1], z.shape[1])
+    X_loop, z = X[:, :width], z[:, :width]
+    moved, path = (np.zeros((outputs, X.shape[1]), model_dtype), 1.0), []
 
-    def representable(w):
-        nearest = ReferenceRng(0, "nearest")
-        return quantize(w.ravel(), fixed_delta, model_dtype, nearest).reshape(shape)
+    def full(array):
+        return np.pad(array, ((0, 0), (0, X.shape[1] - array.shape[1])))
 
-    if algorithm != "halp":
-        w = representable(w) * fixed_delta
-    every = fold_every(a, l2)
-    path, z = [], None
     for _ in range(epochs):
-        g, center = full_pass(w)
-        samples = draw_samples(random, problem.n_samples, epoch_length, option)
-        if algorithm == "halp":
-            delta = math.sqrt(in_order_sum((g * g).ravel())) / (mu * top)
-            z, h = np.zeros(shape, model_dtype), (a / delta) * g
-        elif algorithm == "lp-svrg":  # the l2 term acts on z, which is w itself
-            delta, z, h = fixed_delta, representable(w), (a / fixed_delta) * (g - l2 * w)
+        g = center = None
+        if reduced:
+            if exact_pass is None or not halp:
+                k, unit = moved if halp else (full(z), fixed)
+                g, center = kept.follow(k, unit, moves=halp)
+                g = g[:, :d] + l2 * w
+            if exact_pass is not None:
+                g, exact_center = exact_pass(w)
+                center = exact_center if halp else center
+        if option == "II":
+            samples = random.integers(problem.n_samples, size=epoch_length)
+            steps = -(-epoch_length // batch_size)
+            samples = samples[: batch_size * random.integers(1, steps + 1)]
         else:
-            delta, z, h = fixed_delta, representable(w), None
+            samples = random.integers(problem.n_samples, size=epoch_length)
+        unit = fixed
+        if halp:
+            z = np.zeros_like(z)
+            norm = math.sqrt(in_order_sum((g * g).ravel()))
+            unit = norm / (mu * top) if mu is not None else adaptive.first(np.abs(g).max())
 
         def derivative(q, i, center=center):
-            """The derivative of the (variance-reduced) loss, where z has the margins q."""
-            if algorithm == "halp":
+            if reduced:
                 return q if problem.kind == "squared" else softmax_change(center[i], q)
-            if algorithm == "lp-svrg":
-                return (q if problem.kind == "squared" else softmax(q)) - center[i]
             if problem.kind == "squared":
                 return q - problem.y[i]
-            return softmax(q) - np.eye(problem.n_outputs)[problem.y[i]]
+            return softmax(q) - np.eye(outputs)[problem.y[i]]
 
-        # z stands for delta * rho * z. rho takes the l2 term and is folded into z now and then; h,
-        # which ought to be divided by it, is divided by its mean.
-        rho, shrink = 1.0, 1.0 - a * l2
-        by_mean_rho = every / sum(shrink**t for t in range(1, every + 1)) if every else 1.0
-        h, exponent = encode_h(h, X, z, by_mean_rho)
-        for t, i in enumerate(samples, 1):
-            q = s * delta * rho * (z.astype(np.int64) @ X[i].astype(np.int64))
-            beta = derivative(q, i)
-            rho *= shrink
-            c = beta * (a * s / (delta * rho))
-            z = ger_encoded(z, X[i], c, h, exponent, rng)
-            if every and t % every == 0:
-                z = np.array([axpy(z_c, z_c, 1.0 - rho, None, rng) for z_c in z])
-                rho = 1.0
-        w = (w if algorithm == "halp" else 0.0) + z * (delta * rho)
+        h = None
+        if reduced:
+            h = np.zeros(z.shape)
+            h[:, :d] = (a / unit) * g
+        loop = IntegerLoop(
+            X_loop,
+            s,
+            z,
+            unit,
+            h,
+            derivative,
+            rng,
+            step_size=a,
+            l2=l2,
+            batch_size=batch_size,
+            grows=halp and mu is None,
+            origin=z if reduced and not halp else None,
+            margins=kept.margins.copy() if reduced and not halp else None,
+        )
+        z = loop.run(samples)
+        moved = full(z), loop.delta
+        if adaptive is not None and halp:
+            adaptive.learn(loop.reach, np.abs(g).max())
+        w = (w if halp else 0.0) + z[:, :d] * loop.delta
         path.append(w.reshape(problem.weight_shape))
-    return path, z
+    return path

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
 from halpbench import rows as rows_module
+from halpbench.fixedpoint import AdaptiveScale
 from halpbench.formats import FORMATS
 from halpbench.solvers import (
     ALGORITHMS,
@@ -48,9 +49,9 @@ def make_problem(kind, l2=0.0, n=40, d=70, dtype=np.float64, seed=0):
     return SoftmaxRegression(X, np.arange(n) % classes, l2)
 
 
-def full_pass(problem, precision, data, **options):
-    """The full gradient and reference as the compiled pass computes them, for the oracle."""
-    twin = Solver(problem, "halp", precision, data, **options)
+def exact_pass(problem, precision):
+    """The full gradient and reference of exact data as the compiled pass computes them."""
+    twin = Solver(problem, "halp", precision, "exact")
 
     def at(w):
         filled = np.empty((problem.n_samples, problem.n_outputs))
@@ -59,33 +60,44 @@ def full_pass(problem, precision, data, **options):
     return at
 
 
+def oracle(problem, algorithm, precision, data, **options):
+    """The path of the oracle, for the same options as `Solver`."""
+    row = FORMATS[precision]
+    if algorithm == "halp" and "mu" not in options:
+        length = options["epoch_length"]
+        options["adaptive"] = AdaptiveScale(
+            options["step_size"], options.get("batch_size", 1), length, row.model.bits
+        )
+    return reference.solve_integer(
+        problem,
+        algorithm,
+        row.data.dtype,
+        row.model.dtype,
+        None if data == "quantized" else exact_pass(problem, precision),
+        **options,
+    )
+
+
 # ---- Against the oracles -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("option", ["I", "II"])
-# Nothing to fold; folded rarely, every few steps, after every step.
-@pytest.mark.parametrize("l2", [0.0, 0.05, 0.6, 20.0])
+# None; part of h for long, for a few steps, for one step.
+@pytest.mark.parametrize("l2", [0.0, 0.05, 5.0, 20.0])
+@pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("kind", KINDS)
 @both_data
 @pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
 @pytest.mark.parametrize("algorithm", LOW)
-def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, l2, option):
+def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, batch_size, l2, option):
     """The same samples and random bits: the same integers, hence the same weights, bit for bit."""
     problem = make_problem(kind, l2)
     options = {"step_size": 0.004, "epoch_length": 60, "option": option, "seed": 3}
+    options["batch_size"] = batch_size
     if algorithm != "halp":
         options["delta"] = 0.02
-    expected, _ = reference.solve_integer(
-        problem,
-        algorithm,
-        FORMATS[precision].data.dtype,
-        FORMATS[precision].model.dtype,
-        full_pass(problem, precision, data),
-        epochs=2,
-        **options,
-    )
     solver = Solver(problem, algorithm, precision, data, **options)
-    for w in expected:
+    for w in oracle(problem, algorithm, precision, data, epochs=2, **options):
         solver.epoch()
         np.testing.assert_array_equal(solver.w, w)
     assert np.abs(w).max() > 0
@@ -98,22 +110,31 @@ def test_integer_solvers_equal_the_oracle_at_any_width(backend, precision, kind,
     """Rows of several blocks of lanes, and of less than a register; on every backend."""
     problem = make_problem(kind, 0.3, n=9, d=d)
     options = {"step_size": 0.2 / d, "epoch_length": 20, "seed": 5, "mu": 0.2}
-    w0 = np.random.default_rng(1).standard_normal(problem.weight_shape)
-    precise = FORMATS[precision]
-    expected, _ = reference.solve_integer(
-        problem,
-        "halp",
-        precise.data.dtype,
-        precise.model.dtype,
-        full_pass(problem, precision, "exact"),
-        epochs=2,
-        w0=w0,
-        **options,
-    )
-    solver = Solver(problem, "halp", precision, "exact", w0=w0, **options)
-    for w in expected:
+    options["w0"] = np.random.default_rng(1).standard_normal(problem.weight_shape)
+    solver = Solver(problem, "halp", precision, "exact", **options)
+    for w in oracle(problem, "halp", precision, "exact", epochs=2, **options):
         solver.epoch()
         np.testing.assert_array_equal(solver.w, w)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+def test_a_growing_scale_equals_the_oracle(backend, precision, batch_size):
+    """Epochs of more than 256 steps, at the first of which the range is far too small."""
+    problem = make_problem("squared", 0.01, n=20, d=5)
+    options = {"step_size": 0.002, "epoch_length": 700 * batch_size, "batch_size": batch_size}
+    solver = Solver(problem, "halp", precision, "quantized", **options)
+    solver._adaptive._range /= 2**12
+    twin = AdaptiveScale(0.002, batch_size, 700 * batch_size, FORMATS[precision].model.bits)
+    twin._range /= 2**12
+    row = FORMATS[precision]
+    path = reference.solve_integer(
+        problem, "halp", row.data.dtype, row.model.dtype, None, epochs=2, adaptive=twin, **options
+    )
+    for w in path:
+        epoch = solver.epoch()
+        np.testing.assert_array_equal(solver.w, w)
+    assert epoch.scale >= epoch.first_scale
 
 
 @pytest.mark.parametrize("option", ["I", "II"])

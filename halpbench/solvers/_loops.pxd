@@ -1,27 +1,14 @@
 """C contexts of the inner loop and of the full-gradient pass (kernels/loop.h, pass.h)."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from halpbench._kernels cimport halp_backend, halp_rng
+from halpbench._kernels cimport halp_backend, halp_format, halp_loss, halp_rng
 
 cdef extern from "losses.h" nogil:
-    ctypedef struct halp_loss:
-        const char *name
-        int needs_reference
-
     enum:
         HALP_LOSS_COUNT
         HALP_SQUARED
-
-    const halp_loss halp_losses[]
-
-cdef extern from "formats.h" nogil:
-    ctypedef enum halp_format:
-        HALP_F64
-        HALP_F32
-        HALP_I16
-        HALP_I8I16
-        HALP_I8
+        HALP_LOGISTIC
 
 cdef extern from "loop.h" nogil:
     ctypedef struct halp_loop:
@@ -36,31 +23,31 @@ cdef extern from "loop.h" nogil:
         void *z
         size_t ldz
         double scale_z
-        int centred
+        int grows
         const double *reference
+        const void *origin
+        const double *margins
         const double *targets
         size_t target_count
         const double *h
         double step_size
         double l2
-        int64_t fold_every
+        int batch_size
+        int64_t samples
         halp_rng *rng
         double rho
+        double reach
+        int64_t saturated
 
     int halp_loop_begin(halp_loop *loop)
     int64_t halp_loop_run(halp_loop *loop, const int32_t *samples, int64_t count)
+    void halp_loop_inspect(halp_loop *loop)
     void halp_loop_end(halp_loop *loop)
 
 cdef extern from "pass.h" nogil:
-    ctypedef enum halp_data:
-        HALP_DATA_I8
-        HALP_DATA_I16
-        HALP_DATA_F32
-        HALP_DATA_F64
-
     ctypedef struct halp_pass:
         const halp_backend *backend
-        halp_data data
+        halp_format format
         int fused
         const halp_loss *loss
         size_t n
@@ -71,11 +58,15 @@ cdef extern from "pass.h" nogil:
         const void *w
         size_t ldw
         double scale_w
+        int moves
         const double *targets
         size_t target_count
         double *gradient
         size_t ldg
         double *reference
+        double *margins
+        double *added
+        uint64_t seed
         double total_loss
 
     int halp_pass_begin(halp_pass *data_pass)

@@ -3,13 +3,24 @@
 """The inner loop and the full-gradient pass of kernels/, behind checks of every argument."""
 
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 import math
 
 import numpy as np
 
-from halpbench._kernels cimport Rng, active_backend
+from halpbench._kernels cimport (
+    HALP_F32,
+    HALP_F64,
+    HALP_I8,
+    HALP_I8I16,
+    HALP_I16,
+    HALP_MOST_BATCH,
+    Rng,
+    active_backend,
+    halp_backend,
+    halp_loss,
+)
 
 # DMGC name -> format, dtype of the data, dtype of the model.
 FORMATS = {
@@ -19,7 +30,6 @@ FORMATS = {
     "D8M16": (HALP_I8I16, "int8", "int16"),
     "D8M8": (HALP_I8, "int8", "int8"),
 }
-DATA = ("int8", "int16", "float32", "float64")  # in the order of halp_data
 
 
 cdef const void *_address(array, str name, dtype, rows, columns, bint output=False) except? NULL:
@@ -47,32 +57,44 @@ cdef const void *_address(array, str name, dtype, rows, columns, bint output=Fal
     return <const void *> <size_t> array.ctypes.data
 
 
-cdef const halp_loss *_loss(code, outputs) except NULL:
+cdef const halp_loss *_loss(const halp_backend *backend, code, outputs) except NULL:
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"loss must be the integer code of a loss, got {code!r}")
     if not 0 <= code < HALP_LOSS_COUNT:
         raise ValueError(f"loss must be from 0 to {HALP_LOSS_COUNT - 1}, got {code}")
-    if halp_losses[<int> code].name == b"logistic" and outputs != 1:
+    if code == HALP_LOGISTIC and outputs != 1:
         raise ValueError(f"the logistic loss has one output, got {outputs}")
-    return &halp_losses[<int> code]
+    return &backend.losses[<int> code]
 
 
-cdef size_t _target_count(const halp_loss *loss, outputs):
-    return outputs if loss == &halp_losses[HALP_SQUARED] else 1
-
-
-def _checked_targets(targets, name, int loss, outputs):
-    """Refuse labels that are no class of the softmax."""
-    if halp_losses[loss].name == b"softmax" and len(targets):
-        low, high = targets.min(), targets.max()
-        if not 0 <= low <= high <= outputs - 1 or (targets != np.floor(targets)).any():
-            raise ValueError(f"{name} must be labels from 0 to {outputs - 1}, got {low} to {high}")
+cdef size_t _target_count(int loss, size_t outputs):
+    return outputs if loss == HALP_SQUARED else 1
 
 
 def _positive(str name, double value):
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be finite and positive, got {value}")
     return value
+
+
+cdef const double *_doubles(array, str name, rows, columns, bint output=False) except? NULL:
+    """Address of a C-contiguous matrix of float64; None for none."""
+    if array is None:
+        return NULL
+    address = <const double *> _address(array, name, "float64", rows, columns, output)
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous, got strides {array.strides}")
+    return address
+
+
+def _check_labels(targets, int loss, outputs):
+    """Refuse labels that are no class."""
+    classes = 2 if loss == HALP_LOGISTIC else outputs
+    if loss == HALP_SQUARED or not targets.size:
+        return
+    low, high = targets.min(), targets.max()
+    if not 0 <= low <= high <= classes - 1 or (targets != np.floor(targets)).any():
+        raise ValueError(f"targets must be labels from 0 to {classes - 1}, got {low} to {high}")
 
 
 cdef class InnerLoop:
@@ -88,17 +110,26 @@ cdef class InnerLoop:
         Rows of data.
     z : ndarray of shape (C, n)
         The model, changed in place. Either of x and z may have more columns, for padding.
-    centred : bool
-        Whether ``z`` is a displacement from the centre (SVRG, HALP) or the model itself.
     h : ndarray of shape (C, at most n), float64, optional
-        What every step subtracts, in units of ``scale_z``.
+        What every sample subtracts, in units of ``scale_z``.
     reference : ndarray of shape (N, C), float64, optional
-        Of the loss at the centre (centred), or what is subtracted from the derivative.
+        Of the loss at the centre, see :class:`GradientPass`: of algorithms with variance reduction.
+    origin : ndarray of shape and dtype of ``z``, optional
+        The value that ``z`` has at the centre; by default 0.
+    margins : ndarray of shape (N, C), float64, optional
+        Of the origin; goes with it.
+    targets : ndarray of shape (N, C) (squared loss) or (N, 1) (labels), float64, optional
+        Of algorithms without variance reduction.
     scale_x, scale_z : float
         Values of one unit.
     step_size, l2 : float
-    fold_every : int
-        Steps between two foldings of the l2 factor into ``z``; 0 for never.
+        Of one sample; ``batch_size * step_size * l2`` must be below 1.
+    batch_size : int
+        Samples a step, 1 to 64.
+    samples : int
+        That will be taken altogether.
+    grows : bool
+        Double ``scale_z`` whenever ``z`` has used half of its range. Integer models without origin.
     rng : Rng
         Of integer models.
 
@@ -117,72 +148,121 @@ cdef class InnerLoop:
     def __cinit__(self):
         self._keep = None
 
-    def __init__(self, str precision, loss, x, z, *, bint centred, reference=None, h=None,
-                 double scale_x=1.0, double scale_z=1.0, double step_size, double l2=0.0,
-                 int64_t fold_every=0, Rng rng=None):
+    def __init__(self, str precision, loss, x, z, *, h=None, reference=None, origin=None,
+                 margins=None, targets=None, double scale_x=1.0, double scale_z=1.0,
+                 double step_size, double l2=0.0, int batch_size=1, int64_t samples,
+                 bint grows=False, Rng rng=None):
         if self._keep is not None:
             raise RuntimeError("an InnerLoop is initialized once")
+        cdef halp_loop *loop = &self.loop
+        loop.backend = active_backend()
+        self._set_arrays(precision, x, z, origin)
+        loop.loss = _loss(loop.backend, loss, z.shape[0])
+        self._set_samples(loss, reference, margins, targets)
+        self._set_numbers(scale_x, scale_z, step_size, l2, batch_size, samples)
+        whole = self._padded_h(h)
+        integers = z.dtype.kind == "i"
+        if rng is None and integers:
+            raise ValueError(f"an integer model ({precision}) needs an rng")
+        if grows and (not integers or origin is not None):
+            raise ValueError("grows is for integer models without an origin")
+        loop.grows = grows
+        loop.rng = NULL if rng is None else &rng.state
+        self._keep = (x, z, origin, whole, reference, margins, targets, rng)
+        if not halp_loop_begin(loop):
+            raise MemoryError
+
+    cdef _set_arrays(self, str precision, x, z, origin):
         if precision not in FORMATS:
             raise ValueError(f"precision must be one of {', '.join(FORMATS)}, got {precision!r}")
         code, data, model = FORMATS[precision]
-        cdef halp_loop *loop = &self.loop
-        loop.backend = active_backend()
-        loop.format = code
-        loop.x = _address(x, "x", data, None, None)
-        loop.z = <void *> _address(z, "z", model, None, None, True)
-        self.n_samples = x.shape[0]
-        loop.n, loop.outputs = min(x.shape[1], z.shape[1]), z.shape[0]
-        loop.row_bytes, loop.ldz = x.strides[0], z.strides[0] // z.itemsize
-        loop.loss = _loss(loss, z.shape[0])
+        self.loop.format = code
+        self.loop.x = _address(x, "x", data, None, None)
+        self.loop.z = <void *> _address(z, "z", model, None, None, True)
         if not z.size or not x.size:
             raise ValueError(f"x and z must not be empty, got {x.shape} and {z.shape}")
-        if np.may_share_memory(x, z):
-            raise ValueError("x and z must not overlap")
-        loop.centred = centred
-        loop.reference = NULL
-        if reference is not None:
-            loop.reference = <const double *> _address(
-                reference, "reference", "float64", x.shape[0], z.shape[0])
-            if not reference.flags.c_contiguous:
-                raise ValueError("reference must be C-contiguous")
-        elif not centred or loop.loss.needs_reference:
-            raise ValueError(f"the {loop.loss.name.decode()} loss needs a reference")
-        loop.targets = NULL
-        loop.h = NULL
-        whole = None
-        if h is not None:
-            _address(h, "h", "float64", z.shape[0], None)
-            if h.shape[1] > loop.n:
-                raise ValueError(f"h must have at most {loop.n} columns, got {h.shape[1]}")
-            whole = np.zeros((z.shape[0], loop.n))
-            whole[:, :h.shape[1]] = h
-            loop.h = <const double *> <size_t> whole.ctypes.data
-        if rng is None and "int" in model:
-            raise ValueError(f"an integer model ({precision}) needs an rng")
-        loop.rng = NULL if rng is None else &rng.state
+        self.loop.origin = NULL
+        if origin is not None:
+            self.loop.origin = _address(origin, "origin", model, z.shape[0], z.shape[1])
+            if origin.strides != z.strides:
+                raise ValueError(f"origin must have the strides of z, {z.strides}, got "
+                                 f"{origin.strides}")
+        if any(a is not None and np.may_share_memory(a, z) for a in (x, origin)):
+            raise ValueError("z must not overlap with x or origin")
+        self.n_samples = x.shape[0]
+        self.loop.n, self.loop.outputs = min(x.shape[1], z.shape[1]), z.shape[0]
+        self.loop.row_bytes, self.loop.ldz = x.strides[0], z.strides[0] // z.itemsize
+
+    cdef _set_samples(self, loss, reference, margins, targets):
+        cdef halp_loop *loop = &self.loop
+        rows, outputs = self.n_samples, loop.outputs
+        loop.target_count = _target_count(loss, outputs)
+        loop.reference = _doubles(reference, "reference", rows, outputs)
+        loop.margins = _doubles(margins, "margins", rows, outputs)
+        loop.targets = _doubles(targets, "targets", rows, loop.target_count)
+        if (loop.margins is NULL) != (loop.origin is NULL):
+            raise ValueError("origin and margins go together")
+        if targets is not None:
+            if any(a is not None for a in (reference, margins)):
+                raise ValueError("targets exclude a reference, an origin and margins")
+            _check_labels(targets, loss, outputs)
+        elif loop.loss.needs_reference and reference is None:
+            raise ValueError(f"the {loop.loss.name.decode()} loss needs a reference, or targets")
+
+    cdef _set_numbers(self, double scale_x, double scale_z, double step_size, double l2,
+                      int batch_size, int64_t samples):
+        cdef halp_loop *loop = &self.loop
+        if not 1 <= batch_size <= HALP_MOST_BATCH:
+            raise ValueError(f"batch_size must be from 1 to {HALP_MOST_BATCH}, got {batch_size}")
+        if samples < 0:
+            raise ValueError(f"samples must not be negative, got {samples}")
         loop.scale_x, loop.scale_z = _positive("scale_x", scale_x), _positive("scale_z", scale_z)
         loop.step_size = _positive("step_size", step_size)
-        if not (l2 >= 0 and step_size * l2 < 1):
-            raise ValueError(f"l2 must be from 0 to below 1 / step_size, got {l2}")
-        if fold_every < 0:
-            raise ValueError(f"fold_every must not be negative, got {fold_every}")
-        loop.l2, loop.fold_every = l2, fold_every
-        self._keep = (x, z, whole, reference, rng)
-        if not halp_loop_begin(loop):
-            raise MemoryError
+        if not (l2 >= 0 and batch_size * step_size * l2 < 1):
+            raise ValueError("l2 must be from 0 to below 1 / (batch_size * step_size), got "
+                             f"{l2}, {batch_size} and {step_size}")
+        loop.l2, loop.batch_size, loop.samples = l2, batch_size, samples
+
+    cdef _padded_h(self, h):
+        self.loop.h = NULL
+        if h is None:
+            return None
+        _address(h, "h", "float64", self.loop.outputs, None)
+        if h.shape[1] > self.loop.n:
+            raise ValueError(f"h must have at most {self.loop.n} columns, got {h.shape[1]}")
+        whole = np.zeros((self.loop.outputs, self.loop.n))
+        whole[:, :h.shape[1]] = h
+        self.loop.h = _doubles(whole, "h", None, None)
+        return whole
 
     def __dealloc__(self):
         halp_loop_end(&self.loop)
 
     @property
     def rho(self):
-        """What the model is to be multiplied by."""
+        """Factor of the model; 1 for integers."""
         return self.loop.rho
 
-    def run(self, const int32_t[::1] samples):
-        """Take a step for each of ``samples``; return how many were taken.
+    @property
+    def scale_z(self):
+        """Value of one unit of the model."""
+        return self.loop.scale_z
 
-        Fewer than asked for means that the next step was not finite: the run has diverged.
+    @property
+    def reach(self):
+        """Largest absolute value of an entry that was seen at a check, every 256 steps."""
+        return self.loop.reach
+
+    @property
+    def saturated(self):
+        """The most entries that stood at an end of their range at a check."""
+        return self.loop.saturated
+
+    def run(self, const int32_t[::1] samples):
+        """Take steps on ``samples``; return how many samples were taken.
+
+        Every ``batch_size`` of them make a step, the last ones too if they are fewer. Fewer than
+        asked for means that the next step was not finite: the run has diverged.
         """
         cdef int64_t count = samples.shape[0], t
         cdef int32_t lowest = 0, highest = 0
@@ -198,6 +278,20 @@ cdef class InnerLoop:
                 count = halp_loop_run(&self.loop, &samples[0], count)
         return count
 
+    def inspect(self):
+        """Check now how much of its range the model uses."""
+        with nogil:
+            halp_loop_inspect(&self.loop)
+
+
+PASS_FORMATS = {
+    ("float64", "float64"): HALP_F64,
+    ("float32", "float32"): HALP_F32,
+    ("int16", "int16"): HALP_I16,
+    ("int8", "int16"): HALP_I8I16,
+    ("int8", "int8"): HALP_I8,
+}
+
 
 cdef class GradientPass:
     """Loss, gradient and reference of the whole data set, a block of rows at a time.
@@ -207,20 +301,23 @@ cdef class GradientPass:
     Parameters
     ----------
     x : ndarray of shape (N, n), int8, int16, float32 or float64
-    w : ndarray of shape (C, n)
-        The model in the dtype of ``x`` for floats. For integer data int16 of shape (2 C, n): the
-        high and the low 15 bits of w / scale_w, one after the other, all rows high first.
     targets : ndarray of shape (N, C) (squared loss) or (N, 1) (labels), float64
     loss : int
         As for :class:`InnerLoop`.
-    fused : bool
-        Let floats use fused multiply-adds and any order: what the full-precision baselines do.
-    gradient : ndarray of shape (C, n), float64
-        Receives sum_i derivative_i x_i / scale_x; zeroed by the caller.
+    outputs : int
+        C.
+    gradient : ndarray of shape (C, n), float64, optional
+        Of sum_i derivative_i x_i / scale_x. Floats: added to, zeroed by the caller. Integers: kept
+        from pass to pass, zero to begin with, and optional.
     reference : ndarray of shape (N, C), float64, optional
         Receives the softmax (or the margin, for the squared loss) of every sample.
-    scale_x, scale_w : float
-        Values of one unit of integer data, and of the low part of ``w``.
+    margins, added : ndarray of shape (N, C), float64
+        Integers: kept from pass to pass; ``added`` is what the gradient holds of each sample, zero
+        to begin with, and goes with ``gradient``.
+    scale_x : float
+        Value of one unit of integer data.
+    fused : bool
+        Let floats use fused multiply-adds and any order: what the full-precision baselines do.
 
     Raises
     ------
@@ -230,58 +327,50 @@ cdef class GradientPass:
         For other shapes and strides.
     """
 
-    cdef object _keep
+    cdef object _keep, _x, _w
     cdef halp_pass data_pass
     cdef Py_ssize_t n_samples
 
     def __cinit__(self):
         self._keep = None
 
-    def __init__(self, x, w, targets, loss, *, bint fused, gradient, reference=None,
-                 double scale_x=1.0, double scale_w=1.0):
+    def __init__(self, x, targets, loss, Py_ssize_t outputs, *, gradient=None, reference=None,
+                 margins=None, added=None, double scale_x=1.0, bint fused=False):
         if self._keep is not None:
             raise RuntimeError("a GradientPass is initialized once")
-        name = getattr(getattr(x, "dtype", None), "name", type(x).__name__)
-        if name not in DATA:
-            raise TypeError(f"x must be of {', '.join(DATA)}, got {name}")
         cdef halp_pass *data_pass = &self.data_pass
-        cdef bint integers = name.startswith("int")
         data_pass.backend = active_backend()
-        data_pass.data = DATA.index(name)
         data_pass.fused = fused
+        name = getattr(getattr(x, "dtype", None), "name", type(x).__name__)
+        if name not in ("int8", "int16", "float32", "float64"):
+            raise TypeError(f"x must be of int8, int16, float32 or float64, got {name}")
         data_pass.x = _address(x, "x", name, None, None)
-        data_pass.gradient = <double *> _address(gradient, "gradient", "float64", None, x.shape[1],
-                                                 True)
-        rows, outputs = x.shape[0], gradient.shape[0]
-        if not x.size or not outputs:
-            raise ValueError(f"x and gradient must not be empty, got {x.shape} and "
-                             f"{gradient.shape}")
-        data_pass.loss = _loss(loss, outputs)
-        data_pass.target_count = _target_count(data_pass.loss, outputs)
-        self.n_samples = rows
-        data_pass.n, data_pass.outputs = x.shape[1], outputs
-        data_pass.ldx = x.strides[0] // x.itemsize
-        data_pass.ldg = gradient.strides[0] // gradient.itemsize
-        data_pass.w = _address(w, "w", "int16" if integers else name,
-                               2 * outputs if integers else outputs, x.shape[1])
-        data_pass.ldw = w.strides[0] // w.itemsize
-        data_pass.targets = <const double *> _address(targets, "targets", "float64", rows,
-                                                      data_pass.target_count)
-        if not targets.flags.c_contiguous:
-            raise ValueError("targets must be C-contiguous")
-        _checked_targets(targets, "targets", loss, outputs)
-        data_pass.reference = NULL
-        if reference is not None:
-            data_pass.reference = <double *> _address(reference, "reference", "float64", rows,
-                                                      outputs, True)
-            if not reference.flags.c_contiguous:
-                raise ValueError("reference must be C-contiguous")
-        for out in (gradient, reference):
-            if out is not None and any(np.may_share_memory(out, a) for a in (x, w, targets)):
-                raise ValueError("gradient and reference must not overlap with x, w or targets")
+        if not x.size or outputs < 1:
+            raise ValueError(f"x and outputs must not be empty, got {x.shape} and {outputs}")
+        rows, columns = x.shape
+        data_pass.loss = _loss(data_pass.backend, loss, outputs)
+        data_pass.target_count = _target_count(loss, outputs)
+        data_pass.n, data_pass.outputs, data_pass.ldx = columns, outputs, x.strides[0] // x.itemsize
+        data_pass.targets = _doubles(targets, "targets", rows, data_pass.target_count)
+        _check_labels(targets, loss, outputs)
+        integers = x.dtype.kind == "i"
+        if integers != (margins is not None) or integers and (added is None) != (gradient is None):
+            raise ValueError("margins, and added where there is a gradient, go with integers")
+        if gradient is None and not integers:
+            raise ValueError("floats need a gradient")
+        data_pass.gradient = <double *> _doubles(gradient, "gradient", outputs, columns, True)
+        data_pass.ldg = columns
+        data_pass.reference = <double *> _doubles(reference, "reference", rows, outputs, True)
+        data_pass.margins = <double *> _doubles(margins, "margins", rows, outputs, True)
+        data_pass.added = <double *> _doubles(added, "added", rows, outputs, True)
         data_pass.scale_x = _positive("scale_x", scale_x)
-        data_pass.scale_w = _positive("scale_w", scale_w)
-        self._keep = (x, w, targets, gradient, reference)
+        data_pass.w = NULL
+        kept = [a for a in (gradient, reference, margins, added) if a is not None]
+        for i, out in enumerate(kept):
+            if any(np.may_share_memory(out, a) for a in (x, targets, *kept[:i])):
+                raise ValueError("arrays that are written to must not overlap with any other")
+        self.n_samples = rows
+        self._x, self._keep = x, (targets, *kept)
         if not halp_pass_begin(data_pass):
             raise MemoryError
 
@@ -290,11 +379,42 @@ cdef class GradientPass:
 
     @property
     def loss(self):
-        """Sum of the losses of the samples so far."""
+        """Sum of the losses of the samples since ``at``."""
         return self.data_pass.total_loss
+
+    def at(self, w, *, double scale_w=1.0, bint moves=False, uint64_t seed=0):
+        """Say of which model the next rows are.
+
+        Parameters
+        ----------
+        w : ndarray of shape (C, n)
+            Of the dtype of ``x``; int16 too for int8 data. Either of x and w may have more columns,
+            for padding.
+        scale_w : float
+            Value of one unit of an integer model.
+        moves : bool
+            Whether the margins move by those of ``w``, instead of being them. Integers.
+        seed : int
+            Of the rounding of integers: another one for each pass.
+        """
+        cdef halp_pass *data_pass = &self.data_pass
+        dtypes = self._x.dtype.name, getattr(getattr(w, "dtype", None), "name", "")
+        if dtypes not in PASS_FORMATS:
+            raise TypeError(f"w must suit x of {dtypes[0]}, got {dtypes[1] or type(w).__name__}")
+        if moves and self._x.dtype.kind != "i":
+            raise ValueError("margins of integers can move, got floats")
+        data_pass.w = _address(w, "w", dtypes[1], data_pass.outputs, None)
+        data_pass.n = min(self._x.shape[1], w.shape[1])
+        data_pass.ldw = w.strides[0] // w.itemsize
+        data_pass.format = PASS_FORMATS[dtypes]
+        data_pass.scale_w = _positive("scale_w", scale_w)
+        data_pass.moves, data_pass.seed, data_pass.total_loss = moves, seed, 0.0
+        self._w = w
 
     def run(self, Py_ssize_t start, Py_ssize_t stop):
         """Add the rows ``start`` to ``stop`` to the loss and the gradient."""
+        if self.data_pass.w is NULL:
+            raise ValueError("at() must say of which model the rows are")
         if not 0 <= start <= stop <= self.n_samples:
             raise ValueError(f"rows must be within 0 .. {self.n_samples}, got {start} .. {stop}")
         with nogil:

@@ -34,6 +34,7 @@ from halpbench.fixedpoint import largest_integer
 from halpbench.objective import BlockEngine, Evaluation, FloatArray, Objective
 from halpbench.rows import Rows
 from halpbench.solvers.acceleration import Anderson
+from halpbench.solvers.inner import Centre as StepCentre
 from halpbench.solvers.inner import Inner
 from halpbench.solvers.pace import Curvatures, Pace
 from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
@@ -274,7 +275,6 @@ class _Descent:
         inner = Inner(
             format=pace.format,
             loss=self.loss,
-            centred=True,
             rows=self.rows.rows,
             step_size=pace.step_size,
             rng=self.rounding,
@@ -293,7 +293,7 @@ class _Descent:
         for part in range(pace.parts):
             h = (pace.step_size / z.scale) * (gradient + self._penalty(moved))
             chunk = samples[bounds[part] : bounds[part + 1]]
-            if inner.run(z, chunk, h=h, reference=reference) is None:
+            if inner.run(z, chunk, h=h, centre=StepCentre(reference=reference)) is None:
                 return None
             moved = z.values * z.scale
             used = int(max(z.values.max(), -int(z.values.min())))

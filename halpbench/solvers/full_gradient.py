@@ -1,11 +1,8 @@
-"""The compiled pass for the full gradient, as an engine of the objective."""
+"""The compiled passes for the full gradient, as engines of the objective."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from halpbench import memory
 from halpbench.fixedpoint import split_high_low
@@ -13,17 +10,30 @@ from halpbench.objective import Evaluation, FloatArray, Objective
 from halpbench.rows import Rows
 from halpbench.solvers._loops import GradientPass, norm
 
-__all__ = ["CompiledEngine"]
+__all__ = ["CompiledEngine", "IntegerEngine"]
+
+
+def _targets(objective: Objective) -> FloatArray:
+    if objective.weights is not None or objective.intercept:
+        raise ValueError("the compiled pass has neither weights nor an intercept")
+    return np.ascontiguousarray(objective.y, np.float64).reshape(len(objective), -1)
+
+
+def _run(data_pass: GradientPass, rows: Rows, outputs: int) -> None:
+    """Visit all rows, and let Ctrl-C through now and then."""
+    step = rows.visits_between_signals(outputs)
+    for start in range(0, len(rows), step):
+        data_pass.run(start, min(start + step, len(rows)))
 
 
 class CompiledEngine:
-    """Loss, gradient and predictions by one compiled pass; unweighted, without intercept.
+    """Loss, gradient and predictions of float rows by one pass; unweighted, without intercept.
 
     Parameters
     ----------
     fused : bool
-        Let floats use fused multiply-adds and any order. Otherwise they give the same bits on every
-        CPU, as integers do always.
+        Let sums use fused multiply-adds and any order. Otherwise they have the same bits on every
+        CPU.
     """
 
     def __init__(self, fused: bool) -> None:
@@ -39,35 +49,123 @@ class CompiledEngine:
     ) -> Evaluation:
         """The mean loss and its gradient, without penalty."""
         rows, outputs, count = objective.rows, objective.n_outputs, len(objective)
-        if objective.weights is not None or objective.intercept:
-            raise ValueError("the compiled pass has neither weights nor an intercept")
-        model, scale = _readable(rows, w)
-        total = memory.empty((outputs, rows.padded.shape[1]), np.float64)
+        width = rows.padded.shape[1]
+        model = memory.empty((outputs, width), rows.dtype)
+        model[:, : rows.columns] = w
+        total = memory.empty((outputs, width), np.float64)
         data_pass = GradientPass(
             rows.padded,
-            model,
-            np.ascontiguousarray(objective.y, np.float64).reshape(count, -1),
+            _targets(objective),
             objective.loss.code,
-            fused=self.fused,
+            outputs,
             gradient=total,
             reference=reference,
-            scale_x=rows.scale,
-            scale_w=scale,
+            fused=self.fused,
         )
-        step = rows.visits_between_signals(outputs)
-        for start in range(0, count, step):
-            data_pass.run(start, min(start + step, count))
-        gradient = total[:, : rows.columns] * (rows.scale / count)
+        data_pass.at(model)
+        _run(data_pass, rows, outputs)
+        gradient = total[:, : rows.columns] / count
         return Evaluation(data_pass.loss / count, gradient, np.zeros(outputs))
 
 
-def _readable(rows: Rows, w: FloatArray) -> tuple[NDArray[Any], float]:
-    """The weights in numbers that can be multiplied with these rows, and the value of one unit."""
-    outputs, d = w.shape
-    width = rows.padded.shape[1]
-    if rows.is_integer:
-        model = memory.empty((2 * outputs, width), np.int16)
-        return model, split_high_low(w, model)
-    model = memory.empty((outputs, width), rows.dtype)
-    model[:, :d] = w
-    return model, 1.0
+class IntegerEngine:
+    """The same for integer rows: it keeps the margins and the gradient from pass to pass.
+
+    The margins follow an integer model exactly; the gradient follows by rounded changes of the
+    derivatives, whose error each pass hands to the next (kernels/pass.h, docs/theory.md). So the
+    model may only go where `start`, `move` and `place` say.
+
+    Parameters
+    ----------
+    rows : Rows
+        Integers.
+    outputs : int
+    seed : int
+        Of the rounding of the changes.
+    with_gradient : bool
+        Otherwise the margins and the predictions are kept only, and gradients are zero.
+
+    Attributes
+    ----------
+    margins : ndarray of shape (N, C)
+        Of the model of the last pass.
+    """
+
+    def __init__(self, rows: Rows, outputs: int, seed: int, with_gradient: bool = True) -> None:
+        self.rows = rows
+        self.margins = np.zeros((len(rows), outputs))
+        self._gradient = np.zeros((outputs, rows.padded.shape[1])) if with_gradient else None
+        self._added = np.zeros((len(rows), outputs)) if with_gradient else None
+        self._seeds = np.random.default_rng([seed, 2])
+        self._nowhere = Rows.zeros(outputs, rows.columns, np.int16)
+        self._moves: list[tuple[Rows, bool]] = []
+
+    def squared_norm(self, w: FloatArray) -> float:
+        """||w||^2, summed in the same order on every CPU."""
+        return float(norm(w)) ** 2
+
+    # ---- Where the model goes --------------------------------------------------------------------
+
+    def start(self, w: FloatArray) -> FloatArray:
+        """Go from zero to `w`, to 2^-30 of its largest entry; return where that is exactly."""
+        parts = Rows.zeros(2 * len(w), w.shape[1], np.int16)
+        scale = split_high_low(w, parts.padded)
+        high, low = (
+            Rows(part, factor * scale)
+            for part, factor in ((parts.padded[: len(w)], 2.0**15), (parts.padded[len(w) :], 1.0))
+        )
+        if w.any():
+            self._moves = [(high, True), (low, True)]
+        both = high.values * high.scale + low.values * low.scale
+        return np.ascontiguousarray(both[:, : w.shape[1]])
+
+    def move(self, z: Rows) -> None:
+        """Go on by an integer displacement."""
+        self._moves.append((z, True))
+
+    def place(self, z: Rows) -> None:
+        """Go to an integer model."""
+        self._moves = [(z, False)]
+
+    # ---- The pass --------------------------------------------------------------------------------
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def mean(
+        self, objective: Objective, w: FloatArray, b: FloatArray, reference: FloatArray | None
+    ) -> Evaluation:
+        """The mean loss and its gradient, without penalty, where the model is now."""
+        rows, count = self.rows, len(self.rows)
+        *before, last = self._moves or [(self._nowhere, True)]
+        for move in before:
+            self._follow(objective, move, None)
+        loss = self._follow(objective, last, reference, with_gradient=True)
+        self._moves = []
+        gradient = np.zeros(w.shape)
+        if self._gradient is not None:
+            gradient = self._gradient[:, : rows.columns] * (rows.scale / count)
+        return Evaluation(loss / count, gradient, np.zeros(len(w)))
+
+    def _follow(
+        self,
+        objective: Objective,
+        move: tuple[Rows, bool],
+        reference: FloatArray | None,
+        with_gradient: bool = False,
+    ) -> float:
+        """Let margins, and gradient, follow the model; return the sum of the losses."""
+        (z, moves), outputs = move, objective.n_outputs
+        data_pass = GradientPass(
+            self.rows.padded,
+            _targets(objective),
+            objective.loss.code,
+            outputs,
+            gradient=self._gradient if with_gradient else None,
+            added=self._added if with_gradient else None,
+            margins=self.margins,
+            reference=reference,
+            scale_x=self.rows.scale,
+        )
+        seed = int(self._seeds.integers(2**63))
+        data_pass.at(z.padded, scale_w=z.scale, moves=moves, seed=seed)
+        _run(data_pass, self.rows, outputs)
+        return float(data_pass.loss)

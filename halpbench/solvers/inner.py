@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,48 @@ from halpbench.losses import Loss
 from halpbench.rows import Rows
 from halpbench.solvers._loops import InnerLoop
 
-__all__ = ["Inner"]
+__all__ = ["Centre", "Inner", "Steps"]
 
-FOLD_BELOW = 1 - 1 / 64  # of an integer model's l2 factor, see Inner.fold_every
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centre:
+    """What the steps of a variance-reduced algorithm know of the centre.
+
+    Attributes
+    ----------
+    reference : ndarray of shape (N, C), optional
+        Predictions there; needless where the loss is quadratic.
+    origin : Rows, optional
+        The value that the model has there; by default 0.
+    margins : ndarray of shape (N, C), optional
+        Of the origin; goes with it.
+    """
+
+    reference: Floats | None = None
+    origin: Rows | None = None
+    margins: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What steps have left behind besides the model.
+
+    Attributes
+    ----------
+    rho : float
+        What the model is to be multiplied by besides its scale; 1 for integers.
+    reach : float
+        The largest absolute value of an entry of an integer model, seen every 256 steps and after
+        the last one.
+    saturated : int
+        The most of its entries seen at an end of their range.
+    """
+
+    rho: float
+    reach: float
+    saturated: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,21 +65,22 @@ class Inner:
     ----------
     format : Format
     loss : Loss
-    centred : bool
-        Whether the model is a displacement from the centre, or the model itself.
     rows : Rows
         What the steps read, in the format's numbers for the data.
     step_size, l2 : float
+        Of one sample.
+    batch_size : int
+        Samples a step.
     rng : Rng
         Of the rounding; goes on from loop to loop.
     """
 
     format: Format
     loss: Loss
-    centred: bool
     rows: Rows
     step_size: float
     l2: float = 0.0
+    batch_size: int = 1
     rng: Rng
 
     def run(
@@ -49,10 +88,12 @@ class Inner:
         z: Rows,
         samples: NDArray[np.int32],
         *,
-        h: NDArray[np.float64] | None,
-        reference: NDArray[np.float64] | None,
-    ) -> float | None:
-        """Take a step for each sample.
+        h: Floats | None = None,
+        centre: Centre | None = None,
+        targets: Floats | None = None,
+        grows: bool = False,
+    ) -> Steps | None:
+        """Take steps on the samples.
 
         Parameters
         ----------
@@ -60,48 +101,46 @@ class Inner:
             The model, (C, d), changed in place.
         samples : ndarray of int32
         h : ndarray of shape (C, d), optional
-            What every step subtracts, in units of z.
-        reference : ndarray of shape (N, C), optional
-            Predictions at the centre, or what is subtracted from the derivative; needless where
-            the loss is quadratic and the model centred.
+            What every sample subtracts, in units of z.
+        centre : Centre, optional
+            Of algorithms with variance reduction.
+        targets : ndarray of shape (N, C) or (N, 1), optional
+            Of those without.
+        grows : bool
+            Double the scale of z whenever it has used half of its range.
 
         Returns
         -------
-        float or None
-            What z is to be multiplied by besides its scale; None if a step was not finite.
+        Steps or None
+            None if a step was not finite.
         """
+        known = centre or Centre()
         loop = InnerLoop(
             self.format.name,
             self.loss.code,
             self.rows.padded,
             z.padded,
-            centred=self.centred,
-            reference=reference,
             h=h,
+            reference=known.reference,
+            origin=None if known.origin is None else known.origin.padded,
+            margins=known.margins,
+            targets=targets,
             scale_x=self.rows.scale,
             scale_z=z.scale,
             step_size=self.step_size,
             l2=self.l2,
-            fold_every=self.fold_every,
+            batch_size=self.batch_size,
+            samples=len(samples),
+            grows=grows,
             rng=self.rng,
         )
-        step = self.rows.visits_between_signals(len(z))
-        for start in range(0, len(samples), step):
-            chunk = samples[start : start + step]
+        visits = self.rows.visits_between_signals(len(z))
+        # No batch straddles two calls, so that no bit depends on where they end.
+        part = max(1, visits // self.batch_size) * self.batch_size
+        for start in range(0, len(samples), part):
+            chunk = samples[start : start + part]
             if loop.run(chunk) < len(chunk):
                 return None
-        return loop.rho
-
-    @property
-    def fold_every(self) -> int:
-        """Steps after which the l2 factor rho has fallen to 1 - 1/64 and is folded into z.
-
-        Rarely, because folding rounds z; often, because h is not divided by rho in between (it is
-        by its mean), and because a small rho costs range. Floats have neither trouble, and are
-        folded long before rho underflows.
-        """
-        decay = -math.log1p(-self.step_size * self.l2)
-        if decay == 0:
-            return 0
-        below = FOLD_BELOW if self.format.is_integer else 0.5
-        return max(1, int(-math.log(below) / decay))
+        loop.inspect()
+        z.scale = loop.scale_z
+        return Steps(loop.rho, loop.reach, loop.saturated)

@@ -15,15 +15,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
-from halpbench.fixedpoint import bit_centering_scale, count_saturated, largest_integer
+from halpbench.batches import checked_batch_size
+from halpbench.fixedpoint import (
+    AdaptiveScale,
+    bit_centering_scale,
+    count_saturated,
+    largest_integer,
+)
 from halpbench.formats import INTEGERS, Format
 from halpbench.objective import Evaluation, FloatArray, Objective
 from halpbench.problems import LinearProblem
 from halpbench.rows import Rows
 from halpbench.solvers._loops import norm
 from halpbench.solvers.algorithms import ALGORITHMS
-from halpbench.solvers.full_gradient import CompiledEngine
-from halpbench.solvers.inner import Inner
+from halpbench.solvers.full_gradient import CompiledEngine, IntegerEngine
+from halpbench.solvers.inner import Centre, Inner, Steps
 from halpbench.solvers.sampling import uniform
 
 __all__ = ["Epoch", "Solver", "copies"]
@@ -38,10 +44,11 @@ class Epoch:
     inner_seconds, full_gradient_seconds : float
     passes : float
         Rows of data visited, in units of the whole set.
-    scale : float
-        The value of one unit of an integer model; NaN for floats.
-    saturated : int
-        Entries of the model at either end of their range after the last step.
+    first_scale, scale : float
+        The value of one unit of an integer model at the first and at the last step; NaN for floats.
+    saturated, most_saturated : int
+        Entries of the model at either end of their range, after the last step, and the most that
+        were there at that or at one of the checks, every 256 steps.
     diverged : bool
         A step was not finite. The run is then where it was before the epoch.
     """
@@ -49,8 +56,10 @@ class Epoch:
     inner_seconds: float
     full_gradient_seconds: float
     passes: float
+    first_scale: float
     scale: float
     saturated: int
+    most_saturated: int
     diverged: bool = False
 
     @property
@@ -72,12 +81,19 @@ class Solver:
     data : {"exact", "quantized"}
         Whether full gradients are those of the problem itself, or of the problem on quantized data.
     step_size : float, optional
-        By default ``problem.default_step_size()``. ``step_size * l2`` must be below 1.
+        Of one sample; by default ``problem.default_step_size()``. ``batch_size * step_size * l2``
+        must be below 1.
     epoch_length : int, optional
-        Steps an epoch, T; by default 2 N.
-    mu : float
+        Samples an epoch, T; by default 2 N.
+    batch_size : int or "auto"
+        Samples a step, B, from 1 (the paper) to 64. A step adds up what its samples would do from
+        the same point, and rounds once; the last one of an epoch may have fewer. "auto" takes
+        `batches.largest_batch`.
+    mu : float, optional
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
-        ||gradient|| / (mu (2**(bits-1) - 1)).
+        ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
+        displacement, see `fixedpoint.AdaptiveScale`, and is doubled within an epoch whenever the
+        model has used half of its range.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale of the model; by default it represents [-1, 1].
     option : {"I", "II"}
@@ -115,7 +131,8 @@ class Solver:
         *,
         step_size: float | None = None,
         epoch_length: int | None = None,
-        mu: float = 1.0,
+        batch_size: int | str = 1,
+        mu: float | None = None,
         delta: float | None = None,
         option: str = "I",
         seed: int = 0,
@@ -129,40 +146,67 @@ class Solver:
         self.option = _one_of("option", option, ("I", "II"))
         if quantized_bits not in INTEGERS:
             raise ValueError(f"quantized_bits must be 8 or 16, got {quantized_bits!r}")
-        self.step_size = _step_size(problem, step_size)
+        self.step_size = _positive(
+            "step_size", problem.default_step_size() if step_size is None else step_size
+        )
+        self.batch_size = checked_batch_size(batch_size, problem, self.step_size)
+        if self.batch_size * self.step_size * problem.l2 >= 1:
+            raise ValueError(
+                "batch_size * step_size * l2 must be below 1, got "
+                f"{self.batch_size} * {self.step_size} * {problem.l2}"
+            )
         self.epoch_length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
         if self.epoch_length < 1:
             raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
-        self.mu = _positive("mu", mu)
+        self.mu = None if mu is None else _positive("mu", mu)
         self.delta = _positive("delta", _default_delta(self.precision) if delta is None else delta)
+        self._adaptive: AdaptiveScale | None = None
+        if self.algorithm.integer_model and self.algorithm.centred and mu is None:
+            self._adaptive = AdaptiveScale(
+                self.step_size, self.batch_size, self.epoch_length, self.precision.model.bits
+            )
         self._random = np.random.default_rng(seed)
-        self._read(copies(problem.rows, self.precision, data, quantized_bits), kernels.Rng(seed))
+        self._read(copies(problem.rows, self.precision, data, quantized_bits), seed)
         self._begin(w0)
 
-    def _read(self, rows: tuple[Rows, Rows], rounding: kernels.Rng) -> None:
+    def _read(self, rows: tuple[Rows, Rows], seed: int) -> None:
         """Take steps on the first rows, full gradients over the second."""
         problem = self.problem
         self._inner = Inner(
             format=self.precision,
             loss=problem.loss_function,
-            centred=self.algorithm.centred,
             rows=rows[0],
             step_size=self.step_size,
             l2=problem.l2,
-            rng=rounding,
+            batch_size=self.batch_size,
+            rng=kernels.Rng(seed),
         )
+        # Of integer rows the margins are followed: for full gradients over them, and where the
+        # model is no displacement for its margins at the centre.
+        self._engine: IntegerEngine | None = None
+        if rows[1].is_integer or (self._is_fixed and self.algorithm.variance_reduced):
+            self._engine = IntegerEngine(
+                rows[0], problem.n_outputs, seed, with_gradient=rows[1].is_integer
+            )
         self._objective = Objective(
             rows[1],
             problem.y,
             problem.loss_function,
             problem.n_outputs,
             l2=problem.l2,
-            engine=CompiledEngine(fused=not self.precision.is_integer),
+            engine=self._engine
+            if self._engine is not None and rows[1].is_integer
+            else CompiledEngine(fused=not self.precision.is_integer),
         )
 
+    @property
+    def _is_fixed(self) -> bool:
+        """Whether the model is one of integers with a scale that never changes."""
+        return self.algorithm.integer_model and not self.algorithm.centred
+
     def _begin(self, w0: ArrayLike | None) -> None:
-        """Start at a point; what a step subtracts from the derivative belongs to it."""
-        problem, loss = self.problem, self.problem.loss_function
+        """Start at a point."""
+        problem = self.problem
         self._shape = (problem.n_outputs, problem.n_features)
         self._w: FloatArray = np.zeros(self._shape)
         if w0 is not None:
@@ -172,15 +216,25 @@ class Solver:
                     f"w0 must be finite and of shape {problem.weight_shape}, got {start.shape}"
                 )
             self._w[...] = start.reshape(self._shape)
-        if self.algorithm.integer_model and not self.algorithm.centred:
-            self._w = self._representable(self._w) * self.delta
+        if self._is_fixed:
+            self._model = self._zeros(self.delta)
+            self._model.values[...] = self._representable(self._w)
+            self._w = self._model.values * self.delta
+            if self._engine is not None:
+                self._engine.place(self._model)
+        elif self._engine is not None:
+            self._w = self._engine.start(self._w)
+        self._targets: FloatArray | None = None
         self._reference: FloatArray | None = None
         if not self.algorithm.variance_reduced:
-            self._reference = loss.predictions(problem.y, problem.n_outputs)
-        elif not (self.algorithm.centred and loss.quadratic):
+            self._targets = np.ascontiguousarray(problem.y, np.float64).reshape(len(problem.y), -1)
+        elif not problem.loss_function.quadratic:
             self._reference = np.empty((problem.n_samples, problem.n_outputs))
         self._at: Evaluation | None = None
         self._gradient_ns = 0
+
+    def _zeros(self, scale: float) -> Rows:
+        return Rows.zeros(*self._shape, self.precision.model.dtype, scale=scale)
 
     # ---- What a caller sees --------------------------------------------------------------------
 
@@ -216,7 +270,16 @@ class Solver:
     def gradient_norm(self, w: ArrayLike) -> float:
         """Gradient norm at any ``w``, on the data that ``data`` names; changes nothing."""
         at = np.ascontiguousarray(w, np.float64).reshape(self._shape)
-        return norm(self._objective.evaluate(at).weights)
+        rows, loss = self._objective.rows, self.problem.loss_function
+        if not rows.is_integer:
+            return norm(self._objective.evaluate(at).weights)
+        total = np.zeros(self._shape)
+        for block, x in rows.in_float64():
+            margins = (x @ at.T) * rows.scale
+            y = self.problem.y[block]
+            _, derivative = loss.value_and_derivative(margins, y.reshape(len(y), *y.shape[1:]))
+            total += derivative.reshape(len(y), -1).T @ x
+        return norm(total * (rows.scale / len(rows)) + self.problem.l2 * at)
 
     # ---- The outer loop ------------------------------------------------------------------------
 
@@ -230,56 +293,104 @@ class Solver:
 
         started = time.perf_counter_ns()
         n = self.problem.n_samples
-        samples = uniform(self._random, n, self.epoch_length, self.option)
-        w, scale, saturated = self._steps(gradient, samples)
+        samples = uniform(self._random, n, self.epoch_length, self.option, self.batch_size)
+        z, h, centre = self._model_at_centre(gradient)
+        first_scale = z.scale
+        steps = None
+        if first_scale == 0:  # HALP: the gradient is zero, and so is every step
+            steps = Steps(1.0, 0.0, 0)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):  # reported as divergence
+                steps = self._inner.run(
+                    z,
+                    samples,
+                    h=h,
+                    centre=centre,
+                    targets=self._targets,
+                    grows=self._adaptive is not None,
+                )
+        diverged = steps is None or not self._follow(z, steps, gradient)
         inner_seconds = 1e-9 * (time.perf_counter_ns() - started)
+        passes = len(samples) / n + reduced * (1 + (centre is not None and self._looks_twice))
+        integer = self.algorithm.integer_model
+        return Epoch(
+            inner_seconds,
+            1e-9 * full_ns,
+            passes,
+            first_scale if integer else math.nan,
+            z.scale if integer else math.nan,
+            count_saturated(z.values, self.precision.model.bits) if integer else 0,
+            steps.saturated if steps is not None else 0,
+            diverged,
+        )
 
-        diverged = w is None or not bool(np.isfinite(w).all())
-        if w is not None and not diverged:
-            self._w, self._at = w, None
-        passes = len(samples) / n + reduced
-        return Epoch(inner_seconds, 1e-9 * full_ns, passes, scale, saturated, diverged)
+    def _model_at_centre(
+        self, gradient: FloatArray | None
+    ) -> tuple[Rows, FloatArray | None, Centre | None]:
+        """The model before the first step, what every step subtracts, and the centre."""
+        algorithm, a = self.algorithm, self.step_size
+        if self._is_fixed:
+            z = self._zeros(self.delta)
+            z.values[...] = self._model.values
+        else:
+            z = self._zeros(self._scale(gradient))
+            if not algorithm.centred:
+                z.values[...] = self._w
+        if gradient is None:
+            return z, None, None
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            h = (a / z.scale) * gradient if z.scale else None
+        if not self._is_fixed:
+            return z, h, Centre(reference=self._reference)
+        assert self._engine is not None
+        return (
+            z,
+            h,
+            Centre(reference=self._reference, origin=self._model, margins=self._engine.margins),
+        )
 
-    @np.errstate(over="ignore", invalid="ignore")  # divergence, which is reported as such
-    def _steps(
-        self, gradient: FloatArray | None, samples: NDArray[np.int32]
-    ) -> tuple[FloatArray | None, float, int]:
-        """The solution after the steps (None if it diverged), the scale, the saturated entries."""
-        centred, integer = self.algorithm.centred, self.algorithm.integer_model
-        delta = self._scale(gradient)
-        if delta == 0:  # HALP: the gradient is zero, and so is every step
-            return self._w, delta, 0
-        z = Rows.zeros(*self._shape, self.precision.model.dtype, scale=delta)
-        if not centred:
-            z.values[...] = self._representable(self._w) if integer else self._w
-        h = None
-        if gradient is not None:
-            # The full gradient has l2 w~ in it. Where z is the displacement that is right; where z
-            # is the model itself the shrinking of z takes care of it.
-            corrected = gradient if centred else gradient - self.problem.l2 * self._w
-            h = (self.step_size / delta) * corrected
-        rho = self._inner.run(z, samples, h=h, reference=self._reference)
-        scale = delta if integer else math.nan
-        if rho is None:
-            return None, delta, 0
-        moved = z.values * (delta * rho)
-        saturated = count_saturated(z.values, self.precision.model.bits) if integer else 0
-        return self._w + moved if centred else moved.astype(np.float64), scale, saturated
+    def _follow(self, z: Rows, steps: Steps, gradient: FloatArray | None) -> bool:
+        """Go to where the steps led, if that is finite."""
+        scale = z.scale * steps.rho
+        w = z.values * scale + (self._w if self.algorithm.centred else 0.0)
+        if not bool(np.isfinite(w).all()):
+            return False
+        self._w, self._at = w, None
+        if self._is_fixed:
+            self._model = z
+            if self._engine is not None:
+                self._engine.place(z)
+        elif self._engine is not None and scale:
+            self._engine.move(z)
+        if self._adaptive is not None and gradient is not None and scale:
+            self._adaptive.learn(steps.reach, float(np.abs(gradient).max()))
+        return True
 
     def _scale(self, gradient: FloatArray | None) -> float:
-        """The value of one unit of z: 1 for floats, fixed, or by bit centering."""
-        if not self.algorithm.integer_model:
+        """The value of one unit of z: 1 for floats, else by bit centering."""
+        if not self.algorithm.integer_model or gradient is None:
             return 1.0
-        if self.algorithm.centred and gradient is not None:
-            return bit_centering_scale(norm(gradient), self.mu, self.precision.model.bits)
-        return self.delta
+        if self._adaptive is not None:
+            return self._adaptive.first(float(np.abs(gradient).max()))
+        assert self.mu is not None
+        return bit_centering_scale(norm(gradient), self.mu, self.precision.model.bits)
+
+    @property
+    def _looks_twice(self) -> bool:
+        """Whether a full gradient takes a pass over the original and one over the integer rows."""
+        return self._engine is not None and self._objective.engine is not self._engine
 
     def _evaluation(self) -> Evaluation:
         """Loss and gradient at the current solution; fills the reference of variance reduction."""
         if self._at is None:
             started = time.perf_counter_ns()
-            reference = self._reference if self.algorithm.variance_reduced else None
-            self._at = self._objective.evaluate(self._w, reference=reference)
+            if self._looks_twice:
+                # What the steps subtract must be the derivative on the rows that they read.
+                assert self._engine is not None
+                self._engine.mean(self._objective, self._w, np.zeros(0), self._reference)
+                self._at = self._objective.evaluate(self._w)
+            else:
+                self._at = self._objective.evaluate(self._w, reference=self._reference)
             self._gradient_ns += time.perf_counter_ns() - started
         return self._at
 
@@ -326,13 +437,6 @@ def _positive(name: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be finite and positive, got {value}")
     return value
-
-
-def _step_size(problem: LinearProblem, value: float | None) -> float:
-    size = _positive("step_size", problem.default_step_size() if value is None else value)
-    if size * problem.l2 >= 1:
-        raise ValueError(f"step_size * l2 must be below 1, got {size} * {problem.l2}")
-    return size
 
 
 def _default_delta(precision: Format) -> float:

@@ -18,7 +18,9 @@ SAMPLES_PER_WEIGHT = 1000
 FLOAT32_RANGE = 1e-30, 1e30  # of the columns' largest values: the part is held as float32
 
 
-def uniform(random: np.random.Generator, n: int, length: int, option: str) -> NDArray[np.int32]:
+def uniform(
+    random: np.random.Generator, n: int, length: int, option: str, batch_size: int = 1
+) -> NDArray[np.int32]:
     """Indices of an epoch, each uniformly random.
 
     The next centre is the last iterate (option I) or a uniformly random one (option II): the steps
@@ -26,7 +28,8 @@ def uniform(random: np.random.Generator, n: int, length: int, option: str) -> ND
     """
     samples = random.integers(n, size=length)
     if option == "II":
-        samples = samples[: random.integers(1, length + 1)]
+        steps = -(-length // batch_size)
+        samples = samples[: batch_size * random.integers(1, steps + 1)]
     return samples.astype(np.int32)
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
+from halpbench.fixedpoint import saturation_warning
 from halpbench.problems import LinearProblem
-from halpbench.solvers.paper import Solver
+from halpbench.solvers.paper import Epoch, Solver
 
 
 class DivergenceWarning(UserWarning):
@@ -39,13 +40,19 @@ class Result:
     history : DataFrame
         Row 0 is the start, then one row an epoch: ``epoch``; ``seconds`` of the algorithm since the
         start; ``inner_seconds`` and ``full_gradient_seconds`` of the epoch; ``passes`` over the
-        data since the start; ``loss`` and ``grad_norm`` after the epoch; ``scale``, the value of
-        one unit of an integer model; ``saturated`` entries of the model.
+        data since the start; ``loss`` and ``grad_norm`` after the epoch; ``first_scale`` and
+        ``scale``, the value of one unit of an integer model at the first and at the last step;
+        ``saturated``, entries of the model at an end of their range after the last step, and
+        ``most_saturated``, the most that were there at that or at a check, every 256 steps.
     status : {"finished", "converged", "diverged", "stopped", "interrupted"}
         All epochs done; ``tol`` reached; see :class:`DivergenceWarning`; stopped by the callback;
         stopped by Ctrl-C.
     algorithm, precision, isa : str
         What ran, and on which backend of the kernels.
+    batch_size : int
+        Samples a step.
+    mu : float or None
+        None: the scale followed the displacement.
     """
 
     w: NDArray[np.float64]
@@ -54,6 +61,8 @@ class Result:
     algorithm: str
     precision: str
     isa: str
+    batch_size: int
+    mu: float | None
 
 
 def solve(
@@ -64,7 +73,8 @@ def solve(
     *,
     step_size: float | None = None,
     epoch_length: int | None = None,
-    mu: float = 1.0,
+    batch_size: int | str = 1,
+    mu: float | None = None,
     delta: float | None = None,
     option: str = "I",
     seed: int = 0,
@@ -86,12 +96,19 @@ def solve(
     data : {"exact", "quantized"}
         Whether full gradients are those of the problem itself, or of the problem on quantized data.
     step_size : float, optional
-        By default ``problem.default_step_size()``. ``step_size * l2`` must be below 1.
+        Of one sample; by default ``problem.default_step_size()``. ``batch_size * step_size * l2``
+        must be below 1.
     epoch_length : int, optional
-        Steps an epoch, T; by default 2 N.
-    mu : float
+        Samples an epoch, T; by default 2 N.
+    batch_size : int or "auto"
+        Samples a step, B, from 1 (the paper) to 64. A step adds up what its samples would do from
+        the same point, and rounds once; the last one of an epoch may have fewer. "auto" takes the
+        largest one that the step size bears, `batches.largest_batch`.
+    mu : float, optional
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
-        ||gradient|| / (mu (2**(bits-1) - 1)).
+        ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
+        displacement, see `fixedpoint.AdaptiveScale`, and is doubled within an epoch whenever the
+        model has used half of its range.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale of the model; by default it represents [-1, 1].
     option : {"I", "II"}
@@ -115,6 +132,12 @@ def solve(
         Where a step or the loss was not finite: the last finite solution, ``status="diverged"``,
         a row of the history with infinite loss, and a :class:`DivergenceWarning`.
 
+    Warns
+    -----
+    DivergenceWarning
+    SaturationWarning
+        If a given `mu` makes the model reach an end of its range within an epoch.
+
     Raises
     ------
     Interrupted
@@ -132,6 +155,7 @@ def solve(
         data,
         step_size=step_size,
         epoch_length=epoch_length,
+        batch_size=batch_size,
         mu=mu,
         delta=delta,
         option=option,
@@ -140,7 +164,7 @@ def solve(
         w0=w0,
     )
     history = _History(solver)
-    status = "finished"
+    status, warned = "finished", False
     try:
         for epoch in range(epochs + 1):
             row = history.advance(epoch)
@@ -153,6 +177,10 @@ def solve(
                     stacklevel=2,
                 )
                 break
+            if solver.mu is not None and row["most_saturated"] and not warned:
+                warned = True
+                warning = saturation_warning(solver.mu, epoch, row["most_saturated"])
+                warnings.warn(warning, stacklevel=2)
             if callback is not None and callback(dict(row)):
                 status = "stopped"
                 break
@@ -183,54 +211,42 @@ class _History:
     def result(self, status: str) -> Result:
         """What has been reached, the last finite solution."""
         w, rows = self._reached
-        algorithm, precision = self._solver.algorithm.name, self._solver.precision.name
-        return Result(w, pd.DataFrame(rows), status, algorithm, precision, kernels.active())
+        solver = self._solver
+        return Result(
+            w,
+            pd.DataFrame(rows),
+            status,
+            solver.algorithm.name,
+            solver.precision.name,
+            kernels.active(),
+            solver.batch_size,
+            solver.mu,
+        )
 
 
 def _row(solver: Solver, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
     """Advance by an epoch, unless this is the start, and describe where that led."""
     if before is None:
-        loss, grad_norm = _finite_or_inf(solver.evaluate())
-        return _fields(epoch, 0.0, 0.0, 0.0, 0.0, loss, grad_norm, math.nan, 0)
-    done = solver.epoch()
+        done = Epoch(0.0, 0.0, 0.0, math.nan, math.nan, 0, 0)
+        before = {"seconds": 0.0, "passes": 0.0}
+    else:
+        done = solver.epoch()
     loss, grad_norm = (math.inf, math.inf) if done.diverged else _finite_or_inf(solver.evaluate())
-    return _fields(
-        epoch,
-        before["seconds"] + done.seconds,
-        done.inner_seconds,
-        done.full_gradient_seconds,
-        before["passes"] + done.passes,
-        loss,
-        grad_norm,
-        done.scale,
-        done.saturated,
-    )
+    return {
+        "epoch": epoch,
+        "seconds": before["seconds"] + done.seconds,
+        "inner_seconds": done.inner_seconds,
+        "full_gradient_seconds": done.full_gradient_seconds,
+        "passes": before["passes"] + done.passes,
+        "loss": loss,
+        "grad_norm": grad_norm,
+        "first_scale": done.first_scale,
+        "scale": done.scale,
+        "saturated": done.saturated,
+        "most_saturated": done.most_saturated,
+    }
 
 
 def _finite_or_inf(measures: tuple[float, float]) -> tuple[float, float]:
     """Loss and gradient norm; both infinite where one of them is not finite."""
     return measures if all(map(math.isfinite, measures)) else (math.inf, math.inf)
-
-
-def _fields(
-    epoch: int,
-    seconds: float,
-    inner_seconds: float,
-    full_gradient_seconds: float,
-    passes: float,
-    loss: float,
-    grad_norm: float,
-    scale: float,
-    saturated: int,
-) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "seconds": seconds,
-        "inner_seconds": inner_seconds,
-        "full_gradient_seconds": full_gradient_seconds,
-        "passes": passes,
-        "loss": loss,
-        "grad_norm": grad_norm,
-        "scale": scale,
-        "saturated": saturated,
-    }

@@ -44,7 +44,7 @@ static void test_h(size_t n, double magnitude)
     }
 
     describe("halp_encode_h_i8, n = %zu, |h| < %g", n, magnitude);
-    const halp_h i8 = halp_encode_h_i8(n, count, h, factor, out);
+    const halp_h i8 = halp_encode_h_i8(n, count, h, factor, NULL, out);
     double unit = ldexp(1.0, i8.exponent);
     CHECK(8 <= i8.exponent && i8.exponent <= 13);
     CHECK(i8.values == out);

@@ -45,6 +45,7 @@ extern const size_t lengths_count;
 void test_integers(const halp_backend *b, const halp_backend *scalar);
 void test_floats(const halp_backend *b, const halp_backend *scalar);
 void test_batches(const halp_backend *b, const halp_backend *scalar);
+void test_contexts(const halp_backend *b, const halp_backend *scalar);
 void test_conversions(const halp_backend *b, const halp_backend *scalar);
 void test_rounding(const halp_backend *scalar);
 void test_encodings(void);

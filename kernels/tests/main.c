@@ -6,11 +6,11 @@
 #include <string.h>
 
 /* A kernel that is added to the table has to be added to the tests. */
-enum { TESTED_OPS = 45, TESTED_FORMATS = 5, TESTED_FAMILY_OPS = 2 };
+enum { TESTED_OPS = 45, TESTED_FORMATS = 5, TESTED_FAMILY_OPS = 3 };
 _Static_assert(sizeof(halp_family) == TESTED_FAMILY_OPS * sizeof(void (*)(void)) &&
                    (int)HALP_FORMAT_COUNT == (int)TESTED_FORMATS,
                "test the new kernel or format, then count it");
-_Static_assert(sizeof(halp_backend) == 2 * sizeof(void *) + TESTED_OPS * sizeof(void (*)(void)) +
+_Static_assert(sizeof(halp_backend) == 3 * sizeof(void *) + TESTED_OPS * sizeof(void (*)(void)) +
                                            TESTED_FORMATS * sizeof(halp_family),
                "test the new kernel, then count it");
 
@@ -26,6 +26,7 @@ static void test_table(const halp_backend *b)
         describe("%s, format %d", b->name, format);
         CHECK(b->family[format].margins != NULL);
         CHECK(b->family[format].update != NULL);
+        CHECK((b->family[format].accumulate != NULL) == (format >= HALP_I16));
     }
     describe("%s", b->name);
     CHECK(halp_find(b->name) == b);
@@ -52,6 +53,7 @@ static void test_backend(const halp_backend *b)
     test_integers(b, scalar);
     test_floats(b, scalar);
     test_batches(b, scalar);
+    test_contexts(b, scalar);
     test_conversions(b, scalar);
     if (b == scalar) test_rounding(scalar); /* the others have its bits */
     printf("%-12s %ld checks\n", b->name, checks_run - before);

@@ -27,12 +27,13 @@ static void SCALAR(FORMAT(halp_update))(const halp_update *u)
     halp_batch_begin(u->rng, fixed);
     for (size_t r = 0; r < u->count; r++) {
         MODEL *w = (MODEL *)u->w + r * u->ldw;
-        int16_t k[HALP_MOST_BATCH];
-        const int e = halp_round_coefficients(u, fixed, r, k);
+        int16_t k[1][HALP_MOST_BATCH];
+        int e;
+        halp_round_coefficients(u, fixed, r, 1, k, &e);
         for (size_t j = 0; j < u->n; j++) {
             if (j % block == 0) lanes = halp_batch_lanes(u, fixed, r, j / block);
             int64_t sum = 0;
-            for (size_t b = 0; b < u->rows; b++) sum += k[b] * ((const DATA *)u->x[b])[j];
+            for (size_t b = 0; b < u->rows; b++) sum += k[0][b] * ((const DATA *)u->x[b])[j];
             const int64_t scaled = sum * (INT64_C(1) << (fixed.highest - e));
             const int64_t t =
                 (scaled + FORMAT(fixed_h)(u, r, j) + lanes[LANE(j % block)]) >> fixed.highest;

@@ -4,6 +4,7 @@
 #define HALP_COEFFICIENTS_H
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "family.h"
 
@@ -76,36 +77,59 @@ static inline int halp_binary_exponent(double v)
     return (int)((bits >> 52) & 0x7ff) - 1023;
 }
 
-/* sum_b ceil(|c_b| unit); the sum of |c_b| unit is small. */
-static inline int32_t halp_rounded_up(const halp_update *u, size_t r, double unit)
+enum { HALP_OUTPUTS = 64 }; /* whose coefficients are computed at a time, side by side in vectors */
+
+/* The largest exponents that keep the budget, or one below the lowest; their powers of 2. */
+static inline void halp_choose_exponents(const halp_update *u, halp_fixed fixed, size_t first,
+                                         size_t some, int *e, double *unit)
 {
-    int32_t sum = 0;
-    for (size_t b = 0; b < u->rows; b++) sum -= halp_floor(-fabs(u->c[b * u->count + r]) * unit);
-    return sum;
+    double sum[HALP_OUTPUTS] = {0.0};
+    bool over;
+    for (size_t b = 0; b < u->rows; b++)
+        for (size_t r = 0; r < some; r++) sum[r] += fabs(u->c[b * u->count + first + r]);
+    for (size_t r = 0; r < some; r++) {
+        /* No less than the largest e with sum_b |c_b| 2^e <= budget, though the sum is rounded. */
+        e[r] = halp_binary_exponent(fixed.budget * (1 + 0x1p-40) / sum[r]);
+        e[r] = e[r] < fixed.highest ? e[r] : fixed.highest;
+        e[r] = e[r] > fixed.lowest - 1 ? e[r] : fixed.lowest - 1;
+        unit[r] = halp_power_of_2(e[r]);
+    }
+    do {
+        double spent[HALP_OUTPUTS] = {0.0};
+        over = false;
+        for (size_t b = 0; b < u->rows; b++)
+            for (size_t r = 0; r < some; r++)
+                spent[r] += ceil(fabs(u->c[b * u->count + first + r]) * unit[r]);
+        for (size_t r = 0; r < some; r++)
+            if (spent[r] > fixed.budget && e[r] >= fixed.lowest) {
+                e[r]--;
+                unit[r] *= 0.5;
+                over = true;
+            }
+    } while (over);
 }
 
-/* The integers k of output r, and the exponent that they share. */
-static inline int halp_round_coefficients(const halp_update *u, halp_fixed fixed, size_t r,
-                                          int16_t *k)
+/* The integers k of some outputs from `first` on, and the exponent that those of each share. */
+static inline void halp_round_coefficients(const halp_update *u, halp_fixed fixed, size_t first,
+                                           size_t some, int16_t (*k)[HALP_MOST_BATCH], int *e)
 {
-    double sum = 0.0;
-    for (size_t b = 0; b < u->rows; b++) sum += fabs(u->c[b * u->count + r]);
-    /* Not below the largest e with sum_b |c_b| 2^e <= budget, though the sum has been rounded. */
-    const int bound = halp_binary_exponent(fixed.budget * (1 + 0x1p-40) / sum);
-    int e = bound < fixed.highest ? bound : fixed.highest;
-    while (e >= fixed.lowest && halp_rounded_up(u, r, halp_power_of_2(e)) > fixed.budget) e--;
-    double most = HUGE_VAL;
-    if (e < fixed.lowest) {
-        e = fixed.lowest;
-        most = fixed.budget / (int)u->rows;
+    double unit[HALP_OUTPUTS], most[HALP_OUTPUTS];
+    halp_choose_exponents(u, fixed, first, some, e, unit);
+    for (size_t r = 0; r < some; r++) {
+        const bool saturated = e[r] < fixed.lowest;
+        e[r] += saturated;
+        unit[r] = saturated ? 2.0 * unit[r] : unit[r];
+        most[r] = saturated ? fixed.budget / (int)u->rows : fixed.budget;
     }
-    const double unit = halp_power_of_2(e);
     for (size_t b = 0; b < u->rows; b++) {
-        const double uniform = halp_rng_uniform(u->rng, halp_batch_draw(u->rng, r * u->rows + b));
-        const double scaled = halp_clip(u->c[b * u->count + r] * unit, most);
-        k[b] = (int16_t)halp_floor(scaled + uniform);
+        double scaled[HALP_OUTPUTS];
+        for (size_t r = 0; r < some; r++)
+            scaled[r] = halp_clip(u->c[b * u->count + first + r] * unit[r], most[r]);
+        for (size_t r = 0; r < some; r++) {
+            const uint64_t draw = halp_batch_draw(u->rng, (first + r) * u->rows + b);
+            k[r][b] = (int16_t)halp_floor(scaled[r] + halp_rng_uniform(u->rng, draw));
+        }
     }
-    return e;
 }
 
 #endif

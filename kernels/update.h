@@ -10,7 +10,6 @@
 
 enum {
     PIECE_BYTES = 16384, /* of interleaved rows, at most: half of a small L1 cache */
-    UPDATE_OUTPUTS = 64, /* whose coefficients are computed at a time */
     MOST_PAIRS = HALP_MOST_BATCH / 2,
 };
 

@@ -115,16 +115,14 @@ static void FORMAT(update_range)(const halp_update *u, size_t first, size_t last
            held = SIZE_MAX; /* columns of a piece; where the interleaved one starts */
     while (columns * 2 * pairs * sizeof(DATA) > PIECE_BYTES) columns /= 2;
     DATA x[PIECE_BYTES / sizeof(DATA)];
-    int16_t k[UPDATE_OUTPUTS][HALP_MOST_BATCH];
-    int e[UPDATE_OUTPUTS];
+    int16_t k[HALP_OUTPUTS][HALP_MOST_BATCH];
+    int e[HALP_OUTPUTS];
 
     halp_batch_begin(u->rng, fixed);
-    for (size_t r_0 = 0; r_0 < u->count; r_0 += UPDATE_OUTPUTS) {
-        const size_t some = u->count - r_0 < UPDATE_OUTPUTS ? u->count - r_0 : UPDATE_OUTPUTS;
-        for (size_t r = 0; r < some; r++) {
-            e[r] = halp_round_coefficients(u, fixed, r_0 + r, k[r]);
-            if (u->rows % 2) k[r][u->rows] = 0;
-        }
+    for (size_t r_0 = 0; r_0 < u->count; r_0 += HALP_OUTPUTS) {
+        const size_t some = u->count - r_0 < HALP_OUTPUTS ? u->count - r_0 : HALP_OUTPUTS;
+        halp_round_coefficients(u, fixed, r_0, some, k, e);
+        for (size_t r = 0; u->rows % 2 && r < some; r++) k[r][u->rows] = 0;
         for (size_t start = first; start < last; start += columns) {
             const size_t m = last - start < columns ? last - start : columns;
             if (start != held) FORMAT(interleave_rows)(u, start, m, x);

@@ -11,8 +11,8 @@ import pytest
 
 from halpbench import kernels
 from halpbench.bench import clock, dots, levels, verify
-from halpbench.bench.cases import DTYPES, kernel_bytes, kernel_elements
-from halpbench.kernels import KernelTimer
+from halpbench.bench.cases import DTYPES, ELEMENT_BYTES, kernel_bytes, kernel_elements
+from halpbench.kernels import BATCHED, BatchTimer, KernelTimer
 
 # The shape of (Fashion-)MNIST: ten classes share a row of the data.
 CLASSES = {"dot": 1, "axpy": 1, "gemv": 10, "ger": 10, "accumulate": 10}
@@ -23,6 +23,8 @@ DTYPES_OF = {
     "dequantize": ("i16", "i8"),
 }
 KERNELS = [(op, dtype) for op in CLASSES for dtype in DTYPES_OF.get(op, DTYPES)]
+BATCH_CLASSES = 10
+BATCH_ROWS = (1, 4, 8, 16)
 SHORT = 16  # elements: so few that a call takes no longer than its checks
 OURS = "halpbench"
 
@@ -64,6 +66,26 @@ def test_call(op, dtype, backend, benchmark, measure):
         benchmark.extra_info["overhead_ns"] = min(ns["call"]) - min(ns["kernel"])
 
 
+@pytest.mark.parametrize("rows", BATCH_ROWS)
+@pytest.mark.parametrize(("op", "dtype"), [*itertools.product(BATCHED, DTYPES)])
+def test_batch(op, dtype, rows, level, backend, place, benchmark, measure):
+    """A kernel of batches, repeated in C; elements are multiply-adds."""
+    n = batch_length(place, dtype, rows)
+    shape = f"{rows} x {n:,} x {BATCH_CLASSES}"
+    benchmark.group = f"{op} {dtype}, {level} ({shape})"
+    with kernels.use(backend):
+        verify.check(op, dtype, n, BATCH_CLASSES)
+    elements = rows * n * BATCH_CLASSES
+    contenders = {backend: (batch_timer(op, dtype, rows, place, backend), elements)}
+    if dtype != "f32":
+        of_f32 = rows * batch_length(place, "f32", rows) * BATCH_CLASSES
+        contenders["f32"] = (batch_timer(op, "f32", rows, place, backend), of_f32)
+    if backend != "scalar":
+        contenders["scalar"] = (batch_timer(op, dtype, rows, place, "scalar"), elements)
+    written = n * BATCH_CLASSES * ELEMENT_BYTES[dtype][1] if op == "update" else 0
+    measure(contenders, n_bytes=batch_bytes(dtype, n, rows) + written, backend=backend, rows=rows)
+
+
 @pytest.mark.parametrize("dtype", ["i8", "f32", "f64"])
 def test_library(dtype, level, library, place, benchmark, measure):
     """Dot products called from Python, ours and those of other libraries, on one thread."""
@@ -93,21 +115,46 @@ def kernel_timers(op, dtype, n, sets):
     return itertools.cycle([KernelTimer(op, dtype, n, CLASSES[op]) for _ in range(sets)])
 
 
+@functools.lru_cache(maxsize=2)
+def batch_timers(op, dtype, n, rows, sets):
+    return itertools.cycle([BatchTimer(op, dtype, n, BATCH_CLASSES, rows) for _ in range(sets)])
+
+
 @functools.lru_cache(maxsize=1)
 def vectors(dtype, n, sets):
     return itertools.cycle([dots.vectors(dtype, n) for _ in range(sets)])
 
 
+def batch_bytes(dtype, n, rows):
+    """The bytes of a batch, of the model, and of a constant as large."""
+    x, w, h = ELEMENT_BYTES[dtype]
+    return n * (rows * x + BATCH_CLASSES * (w + h))
+
+
+def batch_length(place, dtype, rows):
+    """How many columns fill a level: whole groups of 64, at least one."""
+    n = place.set_bytes // batch_bytes(dtype, 1, rows)
+    return max(n - n % 64, 64)
+
+
 def kernel_timer(op, dtype, place, backend):
     """A timer that uses a backend, whichever is in use when it has its turn."""
     n = levels.length(place, op, dtype, CLASSES[op])
-    timer = levels.in_turn(kernel_timers(op, dtype, n, place.sets), place)
+    return on_backend(levels.in_turn(kernel_timers(op, dtype, n, place.sets), place), backend)
 
-    def on_backend(calls):
+
+def batch_timer(op, dtype, rows, place, backend):
+    n = batch_length(place, dtype, rows)
+    timers = batch_timers(op, dtype, n, rows, place.sets)
+    return on_backend(levels.in_turn(timers, place), backend)
+
+
+def on_backend(timer, backend):
+    def timed(calls):
         with kernels.use(backend):
             return timer(calls)
 
-    return on_backend
+    return timed
 
 
 def library_timer(dot, dtype, place):

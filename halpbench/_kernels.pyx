@@ -1068,3 +1068,57 @@ def time_calls(str op, str dtype, x, w, h, size_t repeats):
         PyBuffer_Release(&a)
         PyBuffer_Release(&b)
         PyBuffer_Release(&e)
+
+
+def time_batch(str op, x, w, double c, double h, size_t repeats):
+    """Nanoseconds that ``repeats`` calls of margins or update take in C; see ``BatchTimer``.
+
+    ``x`` (B, n) and ``w`` (C, n) are of the format's own types, B at most 64. All coefficients are
+    ``c`` or, in every other call, ``-c``; all of the constant is ``h``.
+    """
+    cdef Py_buffer a, b
+    cdef const halp_backend *k = _active
+    cdef const void **rows = NULL
+    cdef Rng state = Rng(0)
+    cdef halp_update batch
+    cdef halp_format form
+    cdef double[:, :, ::1] steps
+    cdef double[:, ::1] sums
+    cdef int tx, tw
+    cdef size_t r
+    cdef int64_t start, stop
+    cdef bint is_update = ("margins", "update").index(op)
+    tx = _open(x, "x", &a, 2, False)
+    try:
+        tw = _open(w, "w", &b, 2, True)
+        try:
+            form = _format_of(tx, tw)
+            _same(a.shape[1], b.shape[1], "columns of x")
+            if not (1 <= a.shape[0] <= HALP_MOST_BATCH and b.len):
+                raise ValueError(f"got {a.shape[0]} x {b.shape[0]} rows; expected 1 to "
+                                 f"{HALP_MOST_BATCH} x 1 or more")
+            sums = np.empty((a.shape[0], b.shape[0]))
+            steps = np.stack([np.full((a.shape[0], b.shape[0]), each) for each in (c, -c)])
+            held = _batch_constant(np.full((b.shape[0], b.shape[1]), h), &b, tw, form, &batch.h,
+                                   state)
+            rows = _row_pointers(&a)
+            batch.n, batch.rows, batch.count = a.shape[1], a.shape[0], b.shape[0]
+            batch.x, batch.w, batch.ldw, batch.rng = rows, b.buf, b.shape[1], &state.state
+            batch.next, batch.next_rows = NULL, 0
+            with nogil:
+                start = _now_ns()
+                for r in range(repeats):
+                    batch.c = &steps[r & 1, 0, 0]
+                    if is_update:
+                        k.family[<int> form].update(&batch)
+                    else:
+                        k.family[<int> form].margins(batch.n, batch.rows, rows, b.buf, batch.ldw,
+                                                     batch.count, &sums[0, 0])
+                stop = _now_ns()
+            del held
+            return stop - start
+        finally:
+            PyBuffer_Release(&b)
+    finally:
+        PyBuffer_Release(&a)
+        PyMem_Free(rows)

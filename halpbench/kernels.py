@@ -35,6 +35,7 @@ from halpbench._kernels import (
 
 __all__ = [
     "BackendError",
+    "BatchTimer",
     "KernelTimer",
     "Rng",
     "accumulate",
@@ -190,6 +191,8 @@ FAMILIES = {  # kernel family -> dtypes of data, model and h
 
 TIMED = ("dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read")
 
+BATCHED = ("margins", "update")
+
 # Rows of data whose sum `KernelTimer` takes at once, as the full-gradient pass over floats does.
 BLOCK_ROWS = 16
 
@@ -250,6 +253,48 @@ class KernelTimer:
         if self._what[0] == "read":
             return time_read(self._operands[0], repeats)
         return int(_kernels.time_calls(*self._what, *self._operands, repeats))
+
+
+class BatchTimer:
+    """A kernel of batches with operands of its own, timed by repeating it in C.
+
+    Parameters
+    ----------
+    op : {"margins", "update"}
+    dtype : {"i8", "i16", "i8i16", "f32", "f64"}
+        ``"i8i16"`` is int8 data with an int16 model.
+    n : int
+        Columns.
+    classes : int
+        Rows of the model.
+    rows : int
+        Samples of the batch, at most 64.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and sizes that do not fit.
+    """
+
+    def __init__(self, op: str, dtype: str, n: int, classes: int, rows: int) -> None:
+        if op not in BATCHED or dtype not in FAMILIES:
+            raise ValueError(
+                f"no kernel {op!r} for dtype {dtype!r}; ops: {', '.join(BATCHED)}; dtypes: "
+                f"{', '.join(FAMILIES)}"
+            )
+        if n < 1 or classes < 1 or not 1 <= rows <= 64:
+            raise ValueError(f"n, classes and rows must be positive, got {n}, {classes}, {rows}")
+        data, model, _ = FAMILIES[dtype]
+        x, w = _placed((rows, n), data, 0), _placed((classes, n), model, 1344)
+        values = np.random.default_rng(0).integers(-100, 101, 4096).astype(data)
+        x[...] = np.resize(values, x.shape)
+        self._what = op, x, w
+
+    def __call__(self, repeats: int) -> int:
+        """Call the kernel of the backend in use so many times; return the nanoseconds of all."""
+        if repeats < 1:
+            raise ValueError(f"repeats must be positive, got {repeats}")
+        return _kernels.time_batch(*self._what, 1e-4, 1e-3, repeats)
 
 
 def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> int:

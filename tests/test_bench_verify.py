@@ -8,11 +8,11 @@ from halpbench.bench import verify
 
 @pytest.mark.parametrize("backend", kernels.backends())
 @pytest.mark.parametrize("dtype", kernels.FAMILIES)
-@pytest.mark.parametrize("op", ["dot", "axpy", "gemv", "ger", "read"])
+@pytest.mark.parametrize("op", ["dot", "axpy", "gemv", "ger", "margins", "update", "read"])
 @pytest.mark.parametrize("n", [1, 256, 100_000])
 def test_right_kernels_pass(backend, dtype, op, n):
     with kernels.use(backend):
-        verify.check(op, dtype, n, classes=10 if op in ("gemv", "ger") else 1)
+        verify.check(op, dtype, n, classes=1 if op in ("dot", "axpy") else 10)
 
 
 @pytest.mark.parametrize("dtype", kernels.FAMILIES)

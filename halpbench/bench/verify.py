@@ -14,6 +14,9 @@ LONGEST = 4_099
 # Rounding errors of a sum of LONGEST products of numbers around 1, with a margin.
 TOLERANCE = {"f32": 1e-3, "f64": 1e-10}
 
+# Samples of a batch that is checked: two tiles and a rest.
+BATCH_ROWS = 11
+
 # Of quantization: most of what is drawn fits, and some of it saturates in 8 bits.
 SCALE = 1 / 64
 
@@ -28,14 +31,14 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     Parameters
     ----------
     op : str
-        "dot", "axpy", "gemv", "ger", "accumulate", "quantize" (of float32) or "dequantize" (to
-        float32).
+        "dot", "axpy", "gemv", "ger", "accumulate", "margins", "update", "quantize" (of float32) or
+        "dequantize" (to float32).
     dtype : str
         "i8", "i8i16", "i16", "f32" or "f64".
     n : int
         Elements.
     classes : int
-        Rows of the model, for gemv, ger and accumulate.
+        Rows of the model, for gemv, ger, accumulate, margins and update.
     """
     rng = np.random.default_rng(n)
     data, model, _ = kernels.FAMILIES[dtype]
@@ -53,6 +56,13 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     if op == "accumulate":
         x = _random(rng, data, (kernels.BLOCK_ROWS, n))
         return rng.standard_normal((classes, n)), x, rng.standard_normal((len(x), classes))
+    if op in kernels.BATCHED:
+        x = _random(rng, data, (BATCH_ROWS, n))
+        w = _random(rng, model, (classes, n))
+        if op == "margins":
+            return x, w
+        c = rng.uniform(-1, 1, (BATCH_ROWS, classes))
+        return w, x, c, rng.standard_normal(w.shape), kernels.Rng(1)
     w = _random(rng, model, (classes, n) if op in ("gemv", "ger") else (n,))
     if op in ("dot", "gemv"):
         return x, w
@@ -84,6 +94,12 @@ def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
         x, w = arguments(*what)
         wide = np.float64 if dtype in TOLERANCE else np.int64
         expected = w.astype(wide) @ x.astype(wide)
+    elif op == "margins":
+        x, w = arguments(*what)
+        expected = x.astype(np.float64) @ w.astype(np.float64).T
+    elif op == "update" and dtype in TOLERANCE:
+        w, x, c, h, _ = arguments(*what)
+        expected = w - (c.T @ x + h)
     elif op == "dequantize":
         x, scale = arguments(*what)
         expected = (x * scale).astype(np.float32)
@@ -100,7 +116,7 @@ def _result(op: str, dtype: str, n: int, classes: int) -> NDArray[Any]:
     """Return what a function computes of `arguments`: its value, or the model it has updated."""
     given = arguments(op, dtype, n, classes)
     value = getattr(kernels, op)(*given)
-    if op in ("axpy", "ger", "accumulate"):
+    if op in ("axpy", "ger", "accumulate", "update"):
         value = given[0]
     return np.asarray(value[0] if op == "quantize" else value)
 

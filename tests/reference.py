@@ -543,10 +543,10 @@ def solve_integer(
 ):
     """LP-SGD, LP-SVRG and HALP (Algorithms 1-3) on integer data and an integer model.
 
-    ``exact_pass(w)`` returns the full gradient and, for every sample, the softmax, in float64, where
-    the data are exact; it is given, because every bit of it counts. None: quantized data.
-    ``adaptive`` gives the first scale of each epoch where there is no ``mu``. Returns w after each
-    epoch.
+    ``exact_pass(w)`` returns the full gradient and, for every sample, the softmax, in float64,
+    where the data are exact; it is given, because every bit of it counts. None: quantized data.
+    ``adaptive`` gives the first scale of each epoch where there is no ``mu``. Returns w after
+    each epoch.
     """
     a, l2, top = step_size, problem.l2, largest(model_dtype)
     X, s = quantize_rows(problem.X, data_dtype)

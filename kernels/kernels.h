@@ -65,7 +65,7 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
                          int16_t *out);
 
 /* Weights of a block of rows for the sums of accumulate_i8: b_ir = unit[r] (2^14 high + low) to half a
- * unit, both parts at most 2^14 in size. Rows go in pairs, whose parts share an int32, the first row's
+ * unit (a whole one from 2^1024 (1 - 2^-29) on, exactly below 2^-1046), both parts at most 2^14 in size. Rows go in pairs, whose parts share an int32, the first row's
  * below: parts[i / 2][r][0 high, 1 low]. The partner of a last odd row has zero weight. */
 enum { HALP_MOST_ROWS = 64 };
 void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int32_t *parts);

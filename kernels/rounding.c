@@ -136,12 +136,16 @@ void halp_encode_b(size_t rows, size_t count, const double *b, double *unit, int
         }
         int exponent;
         frexp(max, &exponent);
-        unit[r] = ldexp(1.0, (exponent < -900 ? -900 : exponent) - 28); /* never 0 */
+        /* Not below the least double, of which every b is a multiple: the parts are then exact. */
+        unit[r] = ldexp(1.0, exponent < -1046 ? -1074 : exponent - 28);
+        /* 2^28 units of 2^996 are no double any more. */
+        const double most = exponent == 1024 ? 0x1p28 - 1.0 : 0x1p28;
         for (size_t i = 0; i < rows; i += 2) {
             int32_t *pair = parts + i * count + 2 * r;
             pair[0] = pair[1] = 0;
             for (size_t k = 0; k < 2 && i + k < rows; k++) {
-                const int32_t whole = halp_floor(b[(i + k) * count + r] / unit[r] + 0.5);
+                const double units = b[(i + k) * count + r] / unit[r] + 0.5;
+                const int32_t whole = halp_floor(halp_clip(units, most));
                 const int32_t high = (whole + (1 << 13)) >> 14, low = whole - high * (1 << 14);
                 pair[0] |= (int32_t)(((uint32_t)high & 0xffff) << (16 * k));
                 pair[1] |= (int32_t)(((uint32_t)low & 0xffff) << (16 * k));

@@ -1,6 +1,7 @@
 /* Real step sizes, vectors h and weights b as the integers that the kernels work with. */
 #include "harness.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -82,6 +83,11 @@ static void test_b(size_t rows, double magnitude)
     double *b = guarded(rows * count, sizeof *b, 0), unit[count];
     int32_t *parts = guarded((rows + rows % 2) * count, sizeof *parts, 1);
     for (size_t i = 0; i < rows * count; i++) b[i] = magnitude * random_real();
+    if (rows > 1 && magnitude > 0.0) {
+        b[0] = magnitude; /* the ends of the range themselves */
+        b[count] = -magnitude;
+        b[1] = DBL_TRUE_MIN;
+    }
     describe("halp_encode_b, %zu rows, |b| < %g", rows, magnitude);
     halp_encode_b(rows, count, b, unit, parts);
     for (size_t r = 0; r < count; r++)
@@ -94,8 +100,11 @@ static void test_b(size_t rows, double magnitude)
             }
             const double back = unit[r] * (high[i % 2] * 16384.0 + low[i % 2]);
             CHECK(unit[r] > 0.0);
+            if (magnitude > 0.0 && magnitude < 0x1p-1046) CHECK(unit[r] == DBL_TRUE_MIN);
             CHECK(abs(high[i % 2]) <= 1 << 14 && abs(low[i % 2]) <= 1 << 14);
-            CHECK(fabs(back - (i < rows ? b[i * count + r] : 0.0)) <= 0.5 * unit[r]);
+            const double exact = i < rows ? b[i * count + r] : 0.0;
+            const double bound = fabs(exact) > DBL_MAX * (1.0 - 0x1p-29) ? 1.0 : 0.5;
+            CHECK(fabs(back - exact) <= bound * unit[r]);
         }
     release(b);
     release(parts);
@@ -109,4 +118,9 @@ void test_encodings(void)
         for (size_t n = 0; n < 140; n += 23) test_h(n, magnitudes[m]);
         for (size_t rows = 0; rows <= HALP_MOST_ROWS; rows += 9) test_b(rows, magnitudes[m]);
     }
+    const double ends[] = {DBL_TRUE_MIN, 0x1p-1060, 0x1p-1047, 0x1p-1046, 0x1p-1045,
+                           DBL_MIN,      1e-300,    1e-280,    0x1p-901,  0x1p-899,
+                           1e280,        1e300,     DBL_MAX};
+    for (size_t m = 0; m < COUNT(ends); m++)
+        for (size_t rows = 0; rows <= HALP_MOST_ROWS; rows += 9) test_b(rows, ends[m]);
 }

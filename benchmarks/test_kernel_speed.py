@@ -12,7 +12,7 @@ import pytest
 from halpbench import kernels
 from halpbench.bench import clock, dots, levels, verify
 from halpbench.bench.cases import DTYPES, ELEMENT_BYTES, kernel_bytes, kernel_elements
-from halpbench.kernels import BATCHED, BatchTimer, KernelTimer
+from halpbench.bench.timing import BATCHED, BatchTimer, KernelTimer
 
 # The shape of (Fashion-)MNIST: ten classes share a row of the data.
 CLASSES = {"dot": 1, "axpy": 1, "gemv": 10, "ger": 10, "accumulate": 10}

@@ -1,5 +1,6 @@
 """The C contract (kernels/kernels.h) as Cython sees it, and the backend in use."""
 
+from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
 
 cdef extern from "kernels.h" nogil:
@@ -8,6 +9,9 @@ cdef extern from "kernels.h" nogil:
         HALP_NEAREST
 
     ctypedef struct halp_rng:
+        int blocks_left
+        int lane_bits
+        int lane_fraction
         halp_rounding rounding
 
     ctypedef struct halp_h:
@@ -16,12 +20,14 @@ cdef extern from "kernels.h" nogil:
         int wide
 
     enum:
+        HALP_BLOCKS_PER_POOL
         HALP_MOST_ROWS
         HALP_FRACTION_I16
         HALP_FRACTION_I8I16
 
     size_t HALP_PADDED(size_t n)
     void halp_rng_init(halp_rng *rng, uint64_t seed, halp_rounding rounding)
+    void halp_rng_recut(halp_rng *rng, int lane_bits, int fraction)
     halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
                             int16_t *out)
     halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
@@ -160,3 +166,41 @@ cdef const halp_backend *active_backend() noexcept
 
 cdef class Rng:
     cdef halp_rng state
+    cdef PyThread_type_lock lock
+    cdef halp_rng *acquire(self) noexcept nogil
+    cdef void release(self) noexcept nogil
+    cdef bytes to_bytes(self)
+
+# ---- Checks of arguments -------------------------------------------------------------------------
+
+cdef enum Dtype:
+    I8 = 0
+    I16 = 1
+    F32 = 2
+    F64 = 3
+
+cdef class Operand:
+    cdef Py_buffer view
+    cdef bint held
+    cdef str name
+    cdef int dtype
+    cdef void *data
+    cdef size_t rows, columns  # one row where there is one dimension
+    cdef tuple shape(self)
+
+cdef Operand operand(array, str name, int ndim, bint writable)
+cdef Operand reals(value, str name, tuple shape, int dtype, Operand output)
+cdef bint overlap(Operand x, Operand y) noexcept
+cdef int check_apart(Operand x, Operand output) except -1
+cdef int check_range(Operand x) except -1
+cdef int check_length(size_t got, size_t expected, str what) except -1
+cdef int check_pair(Operand x, Operand w) except -1
+cdef int check_rounding(rng, rounding) except -1
+cpdef Rng rounding_state(rng, rounding)
+cpdef double real_number(value, str name, bint positive=*) except? -1
+
+# ---- Batches -------------------------------------------------------------------------------------
+
+cdef halp_format format_of(Operand x, Operand w) except HALP_FORMAT_COUNT
+cdef const void **row_pointers(Operand x) except NULL
+cdef Operand room_for_h(size_t rows, size_t columns, halp_format form)

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, SupportsIndex, TypeVar, overload
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,6 +8,9 @@ _Integers = NDArray[np.int8] | NDArray[np.int16]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 class BackendError(ValueError): ...
+
+class Operand:
+    """An argument that has been checked; compiled modules make and read it."""
 
 class Rng:
     def __init__(self, seed: SupportsIndex | None = None, rounding: str = "stochastic") -> None: ...
@@ -35,7 +38,7 @@ def axpy(
     c: float,
     h: ArrayLike | None = None,
     rng: SupportsIndex | Rng | None = None,
-    rounding: str = "stochastic",
+    rounding: str | None = None,
 ) -> None: ...
 def ger(
     z: NDArray[Any],
@@ -43,7 +46,7 @@ def ger(
     c: ArrayLike,
     h: ArrayLike | None = None,
     rng: SupportsIndex | Rng | None = None,
-    rounding: str = "stochastic",
+    rounding: str | None = None,
 ) -> None: ...
 def accumulate(g: NDArray[np.float64], x: NDArray[Any], b: ArrayLike) -> None: ...
 def margins(
@@ -55,16 +58,12 @@ def update(
     c: ArrayLike,
     h: ArrayLike | None = None,
     rng: SupportsIndex | Rng | None = None,
-    rounding: str = "stochastic",
+    rounding: str | None = None,
 ) -> None: ...
+def real_number(
+    value: SupportsFloat | SupportsIndex, name: str, positive: bool = False
+) -> float: ...
+def rounding_state(rng: SupportsIndex | Rng | None, rounding: str | None) -> Rng: ...
 def quantize_into(x: NDArray[Any], q: NDArray[Any], scale: float, rng: Rng) -> None: ...
 def dequantize_into(q: NDArray[Any], x: NDArray[Any], scale: float) -> None: ...
-def time_read(x: NDArray[Any], repeats: int) -> int: ...
-def time_peak(dtype: str, n: int) -> int: ...
-def time_calls(
-    op: str, dtype: str, x: NDArray[Any], w: NDArray[Any], h: NDArray[Any], repeats: int
-) -> int: ...
-def time_batch(
-    op: str, x: NDArray[Any], w: NDArray[Any], c: float, h: float, repeats: int
-) -> int: ...
 def _rng_from_bytes(state: bytes) -> Rng: ...

@@ -1,6 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: freethreading_compatible=False
-"""Thin wrappers of the C kernels: they check what the kernels do not, and allocate only results."""
+"""Thin wrappers of the C kernels: they check what the kernels do not, and allocate only results.
+
+Arguments that C reads or writes pass through :func:`operand` (arrays, used where they lie) or
+:func:`reals` (anything that can be made an array of floats); then ``check_range`` and
+``check_apart``. Numbers pass through :func:`real_number`. All are for every module that calls C.
+"""
 
 from cpython.buffer cimport (
     PyBUF_FORMAT,
@@ -10,14 +15,23 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pythread cimport (
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+    WAIT_LOCK,
+)
 from libc.math cimport isfinite
 from libc.stdint cimport int8_t, int16_t, int64_t, uint64_t
-from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from libc.string cimport memcpy
 
 import json
+import operator
 import secrets
+import sys
 
+import cython
 import numpy as np
 
 from halpbench import memory
@@ -28,13 +42,10 @@ cdef extern from *:
     """
     const char *halp_build_info
 
-cdef enum:
-    I8 = 0
-    I16 = 1
-    F32 = 2
-    F64 = 3
-
 cdef tuple NAMES = ("int8", "int16", "float32", "float64")
+cdef tuple DTYPES = tuple(map(np.dtype, NAMES))
+cdef tuple ROUNDINGS = ("stochastic", "nearest")
+cdef char NATIVE_ORDER = b"<" if sys.byteorder == "little" else b">"
 cdef size_t RELEASE_GIL_FROM = 32768  # elements: below, taking it back costs more than it gives
 
 # ---- The backend in use --------------------------------------------------------------------------
@@ -73,11 +84,13 @@ def active():
 def select(name):
     """Make ``name`` the backend in use; see :func:`halpbench.kernels.use`."""
     global _active
-    cdef const halp_backend *backend = halp_find(str(name).encode())
-    if backend is NULL or not halp_usable(backend):
-        why = "is not supported by this CPU" if backend is not NULL else "is not compiled in"
-        raise BackendError(f"backend {name!r} {why}; usable here: {', '.join(backends())}")
-    _active = backend
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a backend is a str, got {type(name).__name__}")
+    usable = backends()
+    if name not in usable:
+        why = "is not supported by this CPU" if name in compiled() else "is not compiled in"
+        raise BackendError(f"backend {name!r} {why}; usable here: {', '.join(usable)}")
+    _active = halp_find(name.encode())
 
 
 def build_info():
@@ -90,20 +103,52 @@ def build_info():
 cdef class Rng:
     """The state of stochastic rounding: a stream of random bits, the same on every backend.
 
+    Threads may share a state: a call of a kernel has it for itself until it returns, and takes
+    the bits that follow those of the call before. Which thread comes first is up to the system;
+    a state for each thread gives results that do not depend on it.
+
     Parameters
     ----------
     seed : int, optional
         0 .. 2**64 - 1. By default a fresh one from the operating system.
     rounding : {"stochastic", "nearest"}
         ``"nearest"`` makes every rounding that uses this state deterministic (half rounds up).
+
+    Raises
+    ------
+    TypeError
+        If ``seed`` is no integer.
+    ValueError
+        For a seed out of range, and other names of ``rounding``.
     """
 
+    def __cinit__(self):
+        self.lock = PyThread_allocate_lock()
+        if self.lock is NULL:
+            raise MemoryError("no memory for a lock")
+
     def __init__(self, seed=None, rounding="stochastic"):
+        _check_rounding(rounding)
         cdef uint64_t s = secrets.randbits(64) if seed is None else _seed(seed)
-        if rounding not in ("stochastic", "nearest"):
-            raise ValueError(f"rounding must be 'stochastic' or 'nearest', got {rounding!r}")
-        halp_rng_init(&self.state, s,
-                      HALP_STOCHASTIC if rounding == "stochastic" else HALP_NEAREST)
+        cdef halp_rounding kind = HALP_STOCHASTIC if rounding == "stochastic" else HALP_NEAREST
+        with nogil:
+            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+            halp_rng_init(&self.state, s, kind)
+            PyThread_release_lock(self.lock)
+
+    def __dealloc__(self):
+        if self.lock is not NULL:
+            PyThread_free_lock(self.lock)
+
+    cdef halp_rng *acquire(self) noexcept nogil:
+        """Wait for the state, without the GIL; `release` it before taking the GIL back."""
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        if self.state.lane_bits == 0:  # __init__ has not run
+            halp_rng_init(&self.state, 0, HALP_STOCHASTIC)
+        return &self.state
+
+    cdef void release(self) noexcept nogil:
+        PyThread_release_lock(self.lock)
 
     @property
     def rounding(self):
@@ -113,157 +158,279 @@ cdef class Rng:
     def __repr__(self):
         return f"Rng(rounding={self.rounding!r})"
 
+    cdef bytes to_bytes(self):
+        cdef halp_rng state
+        with nogil:
+            memcpy(&state, self.acquire(), sizeof(state))
+            self.release()
+        return (<char *> &state)[:sizeof(state)]
+
     def __reduce__(self):
-        return _rng_from_bytes, ((<char *> &self.state)[:sizeof(self.state)],)
+        return _rng_from_bytes, (self.to_bytes(),)
 
     def copy(self):
         """An independent copy that continues with the same random bits."""
-        return _rng_from_bytes((<char *> &self.state)[:sizeof(self.state)])
+        return _rng_from_bytes(self.to_bytes())
 
 
-def _rng_from_bytes(bytes state):
+def _rng_from_bytes(bytes state not None):
     cdef Rng rng = Rng.__new__(Rng)
     if len(state) != sizeof(rng.state):
         raise ValueError(f"expected {sizeof(rng.state)} bytes of state, got {len(state)}")
     rng.state = (<halp_rng *> <char *> state)[0]
+    cdef int lane_bits = rng.state.lane_bits, fraction = rng.state.lane_fraction
+    if not (
+        lane_bits in (16, 32)
+        and 0 <= fraction <= lane_bits
+        and 0 <= rng.state.blocks_left <= HALP_BLOCKS_PER_POOL
+        and rng.state.rounding in (HALP_STOCHASTIC, HALP_NEAREST)
+    ):
+        raise ValueError("these bytes are no state of an Rng")
+    halp_rng_recut(&rng.state, lane_bits, fraction)
     return rng
 
 
 cdef uint64_t _seed(seed) except? 0:
     try:
-        value = seed.__index__()
-    except AttributeError:
+        value = operator.index(None if isinstance(seed, bool) else seed)
+    except TypeError:
         raise TypeError(f"a seed must be an integer, got {type(seed).__name__}") from None
     if not 0 <= value < 1 << 64:
-        raise ValueError(f"a seed must be in 0 .. 2**64 - 1, got {value}")
+        got = value if value.bit_length() <= 128 else f"one of {value.bit_length()} bits"
+        raise ValueError(f"a seed must be in 0 .. 2**64 - 1, got {got}")
     return value
 
 
-cdef Rng _rng(rng, rounding):
+cdef int _check_rounding(rounding) except -1:
+    if not (isinstance(rounding, str) and rounding in ROUNDINGS):
+        raise ValueError(f"rounding must be 'stochastic' or 'nearest', got {rounding!r}")
+    return 0
+
+
+cdef int check_rounding(rng, rounding) except -1:
+    """Check what says how to round, also where nothing is rounded."""
+    if rounding is not None:
+        _check_rounding(rounding)
+    if isinstance(rng, Rng):
+        if rounding is not None and rounding != rng.rounding:
+            raise ValueError(f"got rounding={rounding!r} and an Rng that rounds {rng.rounding!r}; "
+                             "leave it out, or make another Rng")
+    elif rng is not None:
+        _seed(rng)
+    return 0
+
+
+cpdef Rng rounding_state(rng, rounding):
+    """The state that ``rng`` is, or one made from a seed; a checked pair of arguments."""
+    check_rounding(rng, rounding)
     if isinstance(rng, Rng):
         return rng
-    return Rng(rng, rounding)
+    return Rng(rng, rounding or "stochastic")
 
 
 # ---- Arguments -----------------------------------------------------------------------------------
 
-cdef int _open(object array, str name, Py_buffer *view, int ndim, bint writable) except -1:
-    """Fill ``view`` with a C-contiguous buffer of one of the four dtypes; returns which one."""
-    cdef int flags = PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0)
-    cdef int dtype = -1
-    try:
-        PyObject_GetBuffer(array, view, flags)
-    except TypeError:
-        raise TypeError(f"{name} must be an array, got {type(array).__name__}") from None
-    except (BufferError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
-    if view.format is not NULL and view.format[0] != 0 and view.format[1] == 0:
-        if view.format[0] == b"b":
-            dtype = I8
-        elif view.format[0] == b"h":
-            dtype = I16
-        elif view.format[0] == b"f":
-            dtype = F32
-        elif view.format[0] == b"d":
-            dtype = F64
-    if dtype < 0:
-        if view.format is not NULL and view.format[0] == b"=" and view.itemsize > 1:
-            PyBuffer_Release(view)
-            raise ValueError(f"{name} must be aligned to its items; use numpy.require")
-        got = getattr(array, "dtype", (<bytes> view.format).decode() if view.format else "bytes")
-        PyBuffer_Release(view)
-        raise TypeError(f"{name} must be int8, int16, float32 or float64, got {got}")
-    if view.ndim != ndim:
-        got = view.ndim
-        PyBuffer_Release(view)
-        raise ValueError(f"{name} must have {ndim} dimension(s), got {got}")
+@cython.final
+@cython.freelist(16)
+cdef class Operand:
+    """An array of one of the four dtypes, C-contiguous and aligned, held where it lies."""
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef tuple shape(self):
+        return tuple([self.view.shape[axis] for axis in range(self.view.ndim)])
+
+
+cdef int _dtype_of(const Py_buffer *view) noexcept:
+    """Which of the four dtypes a buffer has, in the byte order of this machine; -1 for none."""
+    cdef const char *code = view.format
+    if code is NULL:
+        return -1
+    if code[0] == b"@" or code[0] == b"=" or code[0] == NATIVE_ORDER:
+        code += 1
+    if code[0] == 0 or code[1] != 0:
+        return -1
+    if code[0] == b"b":
+        return I8
+    if code[0] == b"h" and view.itemsize == 2:
+        return I16
+    if code[0] == b"f" and view.itemsize == 4:
+        return F32
+    if code[0] == b"d" and view.itemsize == 8:
+        return F64
+    return -1
+
+
+cdef bint _contiguous(const Py_buffer *view) noexcept:
     cdef Py_ssize_t expected = view.itemsize
     cdef int axis
-    for axis in range(ndim - 1, -1, -1):
+    if view.strides is NULL or view.len == 0:
+        return True
+    for axis in range(view.ndim - 1, -1, -1):
         if view.shape[axis] > 1 and view.strides[axis] != expected:
-            PyBuffer_Release(view)
-            raise ValueError(f"{name} must be C-contiguous; use numpy.ascontiguousarray")
+            return False
         expected *= view.shape[axis]
-    return dtype
+    return True
 
 
-cdef int _check_range(Py_buffer *view, int dtype, str name) except -1:
-    """-128 and -32768 are outside the symmetric range of the kernels."""
-    cdef int lowest = 0
-    cdef size_t n = view.len // view.itemsize
-    if dtype == I8:
-        lowest = _active.lowest_i8(n, <const int8_t *> view.buf)
-    elif dtype == I16:
-        lowest = _active.lowest_i16(n, <const int16_t *> view.buf)
-    if lowest == -128 and dtype == I8 or lowest == -32768:
-        raise ValueError(f"{name} must lie in {lowest + 1} .. {-lowest - 1}, got {lowest}")
+cdef object _with_buffer(array, str name, bint writable):
+    """``array``, or an ndarray of the same memory; of a copy where it is only read."""
+    if isinstance(array, type):
+        pass
+    elif hasattr(array, "__array_interface__") or hasattr(array, "__array_struct__"):
+        return np.asarray(array)
+    elif hasattr(array, "__array__"):
+        if not writable:
+            return np.asarray(array)
+        raise TypeError(f"{name} is written to and must be an array that has a buffer, got "
+                        f"{type(array).__name__}")
+    raise TypeError(f"{name} must be an array, got {type(array).__name__}")
+
+
+cdef Operand operand(array, str name, int ndim, bint writable):
+    """A checked array: one of the four dtypes, ``ndim`` dimensions, C-contiguous, aligned.
+
+    It may be anything with a buffer or the array interface. The values are not looked at.
+    """
+    cdef Operand self = Operand.__new__(Operand)
+    cdef int flags = PyBUF_FORMAT | PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0)
+    self.name = name
+    expected = "must be int8, int16, float32 or float64"
+    try:
+        try:
+            PyObject_GetBuffer(array, &self.view, flags)
+        except TypeError:
+            PyObject_GetBuffer(_with_buffer(array, name, writable), &self.view, flags)
+    except (BufferError, ValueError) as error:
+        dtype = getattr(array, "dtype", None)
+        if isinstance(dtype, np.dtype) and dtype not in DTYPES:
+            raise TypeError(f"{name} {expected}, got {dtype}") from None
+        raise ValueError(f"{name}: {error}") from None
+    self.held = True
+    self.dtype = _dtype_of(&self.view)
+    if self.dtype < 0:
+        got = getattr(array, "dtype", None) or (
+            (<bytes> self.view.format).decode() if self.view.format else "bytes"
+        )
+        raise TypeError(f"{name} {expected}, got {got}")
+    if self.view.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension(s), got {self.view.ndim}")
+    if not _contiguous(&self.view):
+        raise ValueError(f"{name} must be C-contiguous; use numpy.ascontiguousarray")
+    if <size_t> self.view.buf % self.view.itemsize:
+        raise ValueError(f"{name} must be aligned to its items; use numpy.require")
+    self.data = self.view.buf
+    self.rows = self.view.shape[0] if ndim == 2 else 1
+    self.columns = self.view.shape[ndim - 1]
+    return self
+
+
+cdef bint overlap(Operand x, Operand y) noexcept:
+    """Whether two arrays share memory: exact, since both are contiguous."""
+    cdef size_t x_start = <size_t> x.data, y_start = <size_t> y.data
+    return x_start < y_start + <size_t> y.view.len and y_start < x_start + <size_t> x.view.len
+
+
+cdef int check_apart(Operand x, Operand output) except -1:
+    """Refuse to read what is being written."""
+    if overlap(x, output):
+        raise ValueError(f"{x.name} and {output.name} overlap; give a copy of {x.name}")
     return 0
 
 
-cdef bint _overlap(Py_buffer *x, Py_buffer *y) noexcept:
-    cdef size_t x_start = <size_t> x.buf, y_start = <size_t> y.buf
-    return x_start < y_start + <size_t> y.len and y_start < x_start + <size_t> x.len
+cdef int check_range(Operand x) except -1:
+    """Refuse -128 and -32768, which are outside the symmetric range of the kernels."""
+    cdef const halp_backend *k = _active
+    cdef int lowest = 0
+    cdef size_t n = x.rows * x.columns
+    if x.dtype == I8:
+        lowest = k.lowest_i8(n, <const int8_t *> x.data)
+    elif x.dtype == I16:
+        lowest = k.lowest_i16(n, <const int16_t *> x.data)
+    if lowest == -128 and x.dtype == I8 or lowest == -32768:
+        raise ValueError(f"{x.name} must lie in {lowest + 1} .. {-lowest - 1}, got {lowest}")
+    return 0
 
 
-cdef int _same(Py_ssize_t got, Py_ssize_t expected, str what) except -1:
+cdef int check_length(size_t got, size_t expected, str what) except -1:
     if got != expected:
         raise ValueError(f"{what}: got {got}, expected {expected}")
     return 0
 
 
-cdef int _pair(int x, int w) except -1:
+cdef int check_pair(Operand x, Operand w) except -1:
     """The kernel family for data x and model w: their common dtype, or int8 data, int16 model."""
-    if x == w or (x == I8 and w == I16):
+    if x.dtype == w.dtype or (x.dtype == I8 and w.dtype == I16):
         return 0
-    raise TypeError(f"no kernel for {NAMES[x]} data with a {NAMES[w]} model; equal dtypes, "
-                    "or int8 data with an int16 model")
+    raise TypeError(f"no kernel for {NAMES[x.dtype]} data with a {NAMES[w.dtype]} model; equal "
+                    "dtypes, or int8 data with an int16 model")
 
 
-cdef double _finite(value, str name) except? -1:
-    cdef double number = value
-    if not isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
+cpdef double real_number(value, str name, bint positive=False) except? -1:
+    """A finite real number as a double: no bool, no complex number, no text, no array.
+
+    Raises
+    ------
+    TypeError
+        For what is no real number.
+    ValueError
+        For arrays, and for what is not finite as a double, or not positive if it has to be.
+    """
+    cdef double number
+    expected = f"{name} must be finite and positive" if positive else f"{name} must be finite"
+    if type(value) is float or type(value) is int:
+        pass
+    else:
+        array = np.asarray(value)
+        if array.ndim:
+            raise ValueError(f"{name} must be a number, got an array of shape {array.shape}")
+        if array.dtype.kind not in "fiuO":
+            raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+        value = array[()]
+        if array.dtype.kind == "O" and isinstance(value, (bool, np.generic)):
+            return real_number(np.asarray(value), name, positive)
+    try:
+        number = value
+    except TypeError:
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}") from None
+    except OverflowError:
+        raise ValueError(f"{expected}, got an integer beyond all doubles") from None
+    if not isfinite(number) or (positive and number <= 0):
+        raise ValueError(f"{expected}, got {number}")
     return number
 
 
+cdef Operand reals(value, str name, tuple shape, int dtype, Operand output):
+    """A checked array of floats, of a given shape, that shares no memory with ``output``.
+
+    ``value`` may be all that NumPy makes real numbers of. It is copied where it has another
+    dtype or layout, or where it overlaps with the output.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiuO":
+        raise TypeError(f"{name} must be real, got {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if array.dtype.kind == "O":
+        flat = [real_number(element, name) for element in array.ravel()]
+        array = np.array(flat, np.float64).reshape(shape)
+    given = array
+    if array.dtype != DTYPES[dtype]:
+        with np.errstate(over="ignore"):  # refused below
+            array = array.astype(DTYPES[dtype])
+    cdef Operand checked = operand(np.require(array, None, ["C", "A"]), name, len(shape), False)
+    if overlap(checked, output):
+        checked = operand(array.copy(), name, len(shape), False)
+    finite = np.isfinite(array)
+    if not finite.all():
+        within = " in float32" if dtype == F32 else ""
+        raise ValueError(f"{name} must be finite{within}, got {given[~finite][0]}")
+    return checked
+
+
 # ---- dot and gemv --------------------------------------------------------------------------------
-
-cdef object _dot(Py_buffer *x, int tx, Py_buffer *y, int ty):
-    cdef size_t n = x.shape[0]
-    cdef const halp_backend *k = _active
-    cdef int64_t exact
-    cdef double real
-    cdef float single
-    if tx == I8 and ty == I8:
-        if n < RELEASE_GIL_FROM:
-            exact = k.dot_i8_any(n, <const int8_t *> x.buf, <const int8_t *> y.buf)
-        else:
-            with nogil:
-                exact = k.dot_i8_any(n, <const int8_t *> x.buf, <const int8_t *> y.buf)
-        return exact
-    if tx == F32 and ty == F32:
-        if n < RELEASE_GIL_FROM:
-            single = k.dot_f32(n, <const float *> x.buf, <const float *> y.buf)
-        else:
-            with nogil:
-                single = k.dot_f32(n, <const float *> x.buf, <const float *> y.buf)
-        return single
-    if tx == F64 and ty == F64:
-        with nogil:
-            real = k.dot_f64(n, <const double *> x.buf, <const double *> y.buf)
-        return real
-    if tx == I16 and ty == I8:
-        x, y, tx, ty = y, x, ty, tx
-    _pair(tx, ty)
-    _check_range(x, tx, "x")
-    _check_range(y, ty, "y")
-    with nogil:
-        if tx == I8:
-            exact = k.dot_i8i16(n, <const int8_t *> x.buf, <const int16_t *> y.buf)
-        else:
-            exact = k.dot_i16(n, <const int16_t *> x.buf, <const int16_t *> y.buf)
-    return exact
-
 
 def dot(x, y):
     """Dot product of two vectors.
@@ -286,20 +453,43 @@ def dot(x, y):
     ValueError
         For other shapes, arrays that are not contiguous, integers out of range.
     """
-    cdef Py_buffer a, b
-    cdef int tx, ty
-    tx = _open(x, "x", &a, 1, False)
-    try:
-        ty = _open(y, "y", &b, 1, False)
-        try:
-            if a.shape[0] != b.shape[0]:
-                raise ValueError(f"x and y must have equal lengths, got {a.shape[0]} "
-                                 f"and {b.shape[0]}")
-            return _dot(&a, tx, &b, ty)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
+    cdef Operand a = operand(x, "x", 1, False), b = operand(y, "y", 1, False)
+    cdef const halp_backend *k = _active
+    cdef size_t n = a.columns
+    cdef int64_t exact
+    cdef double real
+    cdef float single
+    if n != b.columns:
+        raise ValueError(f"x and y must have equal lengths, got {n} and {b.columns}")
+    if a.dtype == I8 and b.dtype == I8:
+        if n < RELEASE_GIL_FROM:
+            exact = k.dot_i8_any(n, <const int8_t *> a.data, <const int8_t *> b.data)
+        else:
+            with nogil:
+                exact = k.dot_i8_any(n, <const int8_t *> a.data, <const int8_t *> b.data)
+        return exact
+    if a.dtype == F32 and b.dtype == F32:
+        if n < RELEASE_GIL_FROM:
+            single = k.dot_f32(n, <const float *> a.data, <const float *> b.data)
+        else:
+            with nogil:
+                single = k.dot_f32(n, <const float *> a.data, <const float *> b.data)
+        return single
+    if a.dtype == F64 and b.dtype == F64:
+        with nogil:
+            real = k.dot_f64(n, <const double *> a.data, <const double *> b.data)
+        return real
+    if a.dtype == I16 and b.dtype == I8:
+        a, b = b, a
+    check_pair(a, b)
+    check_range(a)
+    check_range(b)
+    with nogil:
+        if a.dtype == I8:
+            exact = k.dot_i8i16(n, <const int8_t *> a.data, <const int16_t *> b.data)
+        else:
+            exact = k.dot_i16(n, <const int16_t *> a.data, <const int16_t *> b.data)
+    return exact
 
 
 def gemv(x, w):
@@ -322,133 +512,114 @@ def gemv(x, w):
     TypeError, ValueError
         As :func:`dot`.
     """
-    cdef Py_buffer a, b
+    cdef Operand a = operand(x, "x", 1, False), b = operand(w, "w", 2, False), out
     cdef const halp_backend *k = _active
-    cdef int tx, ty
-    cdef size_t n, m
+    cdef size_t n = a.columns, m = b.rows
     cdef int64_t[::1] exact
-    cdef float[::1] single
-    cdef double[::1] real
-    tx = _open(x, "x", &a, 1, False)
-    try:
-        ty = _open(w, "w", &b, 2, False)
-        try:
-            _pair(tx, ty)
-            _same(b.shape[1], a.shape[0], "columns of w")
-            _check_range(&a, tx, "x")
-            _check_range(&b, ty, "w")
-            n, m = a.shape[0], b.shape[0]
-            if tx == F32:
-                out = np.zeros(m, np.float32)
-                if m:
-                    single = out
-                    with nogil:
-                        k.gemv_f32(n, <const float *> a.buf, <const float *> b.buf, n, m,
-                                   &single[0])
-                return out
-            if tx == F64:
-                out = np.zeros(m, np.float64)
-                if m:
-                    real = out
-                    with nogil:
-                        k.gemv_f64(n, <const double *> a.buf, <const double *> b.buf, n, m,
-                                   &real[0])
-                return out
-            out = np.zeros(m, np.int64)
-            if m:
-                exact = out
-                with nogil:
-                    if ty == I8:
-                        k.gemv_i8(n, <const int8_t *> a.buf, <const int8_t *> b.buf, n, m,
-                                  &exact[0])
-                    elif tx == I8:
-                        k.gemv_i8i16(n, <const int8_t *> a.buf, <const int16_t *> b.buf, n, m,
-                                     &exact[0])
-                    else:
-                        k.gemv_i16(n, <const int16_t *> a.buf, <const int16_t *> b.buf, n, m,
-                                   &exact[0])
-            return out
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
+    check_pair(a, b)
+    check_length(b.columns, n, "columns of w")
+    check_range(a)
+    check_range(b)
+    if a.dtype == F32 or a.dtype == F64:
+        sums = np.zeros(m, DTYPES[a.dtype])
+        out = operand(sums, "result", 1, True)
+        with nogil:
+            if a.dtype == F32:
+                k.gemv_f32(n, <const float *> a.data, <const float *> b.data, n, m,
+                           <float *> out.data)
+            else:
+                k.gemv_f64(n, <const double *> a.data, <const double *> b.data, n, m,
+                           <double *> out.data)
+        return sums
+    sums = np.zeros(m, np.int64)
+    if m == 0:
+        return sums
+    exact = sums
+    with nogil:
+        if b.dtype == I8:
+            k.gemv_i8(n, <const int8_t *> a.data, <const int8_t *> b.data, n, m, &exact[0])
+        elif a.dtype == I8:
+            k.gemv_i8i16(n, <const int8_t *> a.data, <const int16_t *> b.data, n, m, &exact[0])
+        else:
+            k.gemv_i16(n, <const int16_t *> a.data, <const int16_t *> b.data, n, m, &exact[0])
+    return sums
 
 
 # ---- axpy and ger --------------------------------------------------------------------------------
 
-cdef int _update(Py_buffer *w, int tw, Py_buffer *x, int tx, size_t rows, const double *c,
-                 object h, Rng rng) except -1:
-    """Rows of w <- w - (c x + h); everything has been checked but h."""
-    cdef size_t n = x.shape[0]
-    cdef size_t padded = HALP_PADDED(n)
+cdef int _update(Operand z, Operand x, const double *c, Operand h, rng, rounding) except -1:
+    """Rows of z <- z - (c x + h); c and h have been checked, and rng and rounding."""
+    check_pair(x, z)
+    check_length(x.columns, z.columns, "length of x")
+    if x.data != z.data or x.view.len != z.view.len:
+        check_apart(x, z)
+    check_range(x)
+    check_range(z)
+    if x.columns == 0 or z.rows == 0:
+        return 0
+    if z.dtype == F32 or z.dtype == F64:
+        return _update_floats(z, x, c, h)
+    return _update_integers(z, x, c, h, rounding_state(rng, rounding))
+
+
+cdef int _update_floats(Operand z, Operand x, const double *c, Operand h) except -1:
+    cdef size_t n = x.columns, rows = z.rows, r
     cdef const halp_backend *k = _active
-    cdef const double[:, ::1] h_f64
-    cdef const float[:, ::1] h_f32
-    cdef const double *h64 = NULL
-    cdef const float *h32 = NULL
+    cdef const void *constant = NULL if h is None else h.data
+    if z.dtype == F64:
+        with nogil:
+            k.ger_f64(n, <double *> z.data, n, rows, <const double *> x.data, c,
+                      <const double *> constant, n, 1, NULL)
+        return 0
+    for r in range(rows):
+        if not isfinite(<float> c[r]):
+            raise ValueError(f"c must be finite in float32, got {c[r]}")
+    with nogil:
+        k.ger_f32(n, <float *> z.data, n, rows, <const float *> x.data, c,
+                  <const float *> constant, n, 1, NULL)
+    return 0
+
+
+cdef int _update_integers(Operand z, Operand x, const double *c, Operand h, Rng rng) except -1:
+    cdef size_t n = x.columns, rows = z.rows, padded = HALP_PADDED(n)
+    cdef const halp_backend *k = _active
+    cdef int fraction = HALP_FRACTION_I8I16 if x.dtype == I8 else HALP_FRACTION_I16
     cdef int16_t *encoded = NULL
+    cdef halp_rng *state
     cdef halp_h fixed
-    cdef size_t r
-    if n == 0 or rows == 0:
-        return 0
-    if _overlap(x, w) and (x.buf != w.buf or x.len != w.len):
-        raise ValueError("x and z overlap; give a copy of x")
-    if tw == F32:
-        for r in range(rows):
-            if not isfinite(<float> c[r]):
-                raise ValueError(f"c must be finite in float32, got {c[r]}")
-    if h is not None:
-        h = np.asarray(h)
-        if h.dtype.kind not in "fiu":
-            raise TypeError(f"h must be real, got {h.dtype}")
-        expected = tuple(w.shape[axis] for axis in range(w.ndim))
-        if h.shape != expected:
-            raise ValueError(f"h must have shape {expected}, got {h.shape}")
-        with np.errstate(over="ignore"):  # refused below
-            h = np.ascontiguousarray(h, np.float32 if tw == F32 else np.float64).reshape(rows, n)
-        if not np.isfinite(h).all():
-            raise ValueError("h must be finite")
-        if tw == F32:
-            h_f32 = h
-            h32 = &h_f32[0, 0]
-        else:
-            h_f64 = h
-            h64 = &h_f64[0, 0]
-    if tw == F32:
-        with nogil:
-            k.ger_f32(n, <float *> w.buf, n, rows, <const float *> x.buf, c, h32, n, 1, NULL)
-        return 0
-    if tw == F64:
-        with nogil:
-            k.ger_f64(n, <double *> w.buf, n, rows, <const double *> x.buf, c, h64, n, 1, NULL)
-        return 0
     fixed.values = NULL
-    fixed.exponent = 13 if tw == I8 else 0
+    fixed.exponent = 13 if z.dtype == I8 else 0
     fixed.wide = 0
-    if h64 is not NULL:
+    if h is not None:
         encoded = <int16_t *> PyMem_Malloc(rows * padded * sizeof(int16_t))
         if encoded is NULL:
             raise MemoryError(f"no memory for {rows} x {padded} fixed-point numbers")
-        if tw == I8:
-            fixed = halp_encode_h_i8(n, rows, h64, 1.0, NULL, encoded)
+        if z.dtype == I8:
+            fixed = halp_encode_h_i8(n, rows, <const double *> h.data, 1.0, NULL, encoded)
         else:
-            fixed = halp_encode_h_i16(
-                n, rows, h64, 1.0, HALP_FRACTION_I8I16 if tx == I8 else HALP_FRACTION_I16, encoded)
+            fixed = halp_encode_h_i16(n, rows, <const double *> h.data, 1.0, fraction, encoded)
     with nogil:
-        if tw == I8:
-            k.ger_i8(n, <int8_t *> w.buf, n, rows, <const int8_t *> x.buf, c, fixed, padded,
-                     &rng.state, NULL)
-        elif tx == I8:
-            k.ger_i8i16(n, <int16_t *> w.buf, n, rows, <const int8_t *> x.buf, c, fixed, padded,
-                        &rng.state, NULL)
+        state = rng.acquire()
+        if z.dtype == I8:
+            k.ger_i8(n, <int8_t *> z.data, n, rows, <const int8_t *> x.data, c, fixed, padded,
+                     state, NULL)
+        elif x.dtype == I8:
+            k.ger_i8i16(n, <int16_t *> z.data, n, rows, <const int8_t *> x.data, c, fixed, padded,
+                        state, NULL)
         else:
-            k.ger_i16(n, <int16_t *> w.buf, n, rows, <const int16_t *> x.buf, c, fixed, padded,
-                      &rng.state, NULL)
+            k.ger_i16(n, <int16_t *> z.data, n, rows, <const int16_t *> x.data, c, fixed, padded,
+                      state, NULL)
+        rng.release()
     PyMem_Free(encoded)
     return 0
 
 
-def axpy(z, x, c, h=None, rng=None, rounding="stochastic"):
+cdef Operand _constant(h, Operand z):
+    """The h of an update of z, or None: in the precision in which C takes it."""
+    return None if h is None else reals(h, "h", z.shape(), F32 if z.dtype == F32 else F64, z)
+
+
+def axpy(z, x, c, h=None, rng=None, rounding=None):
     """Fused update ``z -= round(c * x + h)``, in place.
 
     The step of SVRG and HALP (De Sa et al. 2018, Algorithm 2). An integer ``z`` is rounded
@@ -464,43 +635,29 @@ def axpy(z, x, c, h=None, rng=None, rounding="stochastic"):
     c : float
         In units of ``z`` per unit of ``x``. Beyond +-255 (int8), +-2**14 (int16) it saturates.
     h : array_like of shape (n,), optional
-        In units of ``z``; held as 16-bit fixed point for an integer ``z``.
+        In units of ``z``; held as 16-bit fixed point for an integer ``z``. It may overlap with
+        ``z``: its values are those before the call.
     rng : int, Rng, optional
-        Seed, or state that goes on from call to call.
-    rounding : {"stochastic", "nearest"}
-        Ignored where ``rng`` is a state, which has its own.
+        Seed, or state that goes on from call to call; for an integer ``z``.
+    rounding : {"stochastic", "nearest"}, optional
+        By default that of ``rng`` where it is a state, else stochastic.
 
     Raises
     ------
     TypeError
-        For other dtypes.
+        For other dtypes, and numbers that are not real.
     ValueError
         For shapes that differ, arrays that are not contiguous, integers out of range, a ``c`` or
-        ``h`` that is not finite, or an ``x`` that overlaps with ``z`` (``x`` may be ``z`` itself).
-        ``z`` is then unchanged.
+        ``h`` that is not finite, an ``x`` that overlaps with ``z`` (``x`` may be ``z`` itself), or
+        a ``rounding`` that is not that of the state ``rng``. ``z`` is then unchanged.
     """
-    cdef Py_buffer a, b
-    cdef int tz, tx
-    cdef double step = _finite(c, "c")
-    cdef Rng state = None
-    tz = _open(z, "z", &b, 1, True)
-    try:
-        tx = _open(x, "x", &a, 1, False)
-        try:
-            _pair(tx, tz)
-            _same(a.shape[0], b.shape[0], "length of x")
-            _check_range(&a, tx, "x")
-            _check_range(&b, tz, "z")
-            if tz == I8 or tz == I16:
-                state = _rng(rng, rounding)
-            _update(&b, tz, &a, tx, 1, &step, h, state)
-        finally:
-            PyBuffer_Release(&a)
-    finally:
-        PyBuffer_Release(&b)
+    cdef double step = real_number(c, "c")
+    cdef Operand model = operand(z, "z", 1, True), data = operand(x, "x", 1, False)
+    check_rounding(rng, rounding)
+    _update(model, data, &step, _constant(h, model), rng, rounding)
 
 
-def ger(z, x, c, h=None, rng=None, rounding="stochastic"):
+def ger(z, x, c, h=None, rng=None, rounding=None):
     """Fused updates of several rows that share ``x``: ``z[r] -= round(c[r] * x + h[r])``, in place.
 
     Parameters
@@ -517,32 +674,10 @@ def ger(z, x, c, h=None, rng=None, rounding="stochastic"):
     TypeError, ValueError
         As :func:`axpy`.
     """
-    cdef Py_buffer a, b
-    cdef int tz, tx
-    cdef Rng state = None
-    steps = np.ascontiguousarray(c, np.float64)
-    cdef const double[::1] c_view
-    tz = _open(z, "z", &b, 2, True)
-    try:
-        tx = _open(x, "x", &a, 1, False)
-        try:
-            _pair(tx, tz)
-            _same(a.shape[0], b.shape[1], "length of x")
-            if steps.shape != (b.shape[0],):
-                raise ValueError(f"c must have shape {(b.shape[0],)}, got {steps.shape}")
-            if not np.isfinite(steps).all():
-                raise ValueError("c must be finite")
-            _check_range(&a, tx, "x")
-            _check_range(&b, tz, "z")
-            if tz == I8 or tz == I16:
-                state = _rng(rng, rounding)
-            c_view = steps
-            if b.shape[0]:
-                _update(&b, tz, &a, tx, b.shape[0], &c_view[0], h, state)
-        finally:
-            PyBuffer_Release(&a)
-    finally:
-        PyBuffer_Release(&b)
+    cdef Operand model = operand(z, "z", 2, True), data = operand(x, "x", 1, False)
+    cdef Operand steps = reals(c, "c", (model.rows,), F64, model)
+    check_rounding(rng, rounding)
+    _update(model, data, <const double *> steps.data, _constant(h, model), rng, rounding)
 
 
 # ---- accumulate ----------------------------------------------------------------------------------
@@ -560,7 +695,8 @@ def accumulate(g, x, b):
     x : ndarray of shape (N, n)
         int8, int16, float32 or float64.
     b : array_like of shape (N, C)
-        Finite, also in float32 unless ``x`` is int8 or float64.
+        Finite, also in float32 unless ``x`` is int8 or float64. It may overlap with ``g``: its
+        values are those before the call.
 
     Raises
     ------
@@ -570,140 +706,109 @@ def accumulate(g, x, b):
         For shapes that do not fit, arrays that are not contiguous, integers out of range, a ``b``
         that is not finite, or an ``x`` that overlaps with ``g``. ``g`` is then unchanged.
     """
+    cdef Operand sums = operand(g, "g", 2, True), data = operand(x, "x", 2, False), weights
+    cdef size_t row = 0, rows
+    if sums.dtype != F64:
+        raise TypeError(f"g must be float64, got {NAMES[sums.dtype]}")
+    check_length(data.columns, sums.columns, "columns of x")
+    weights = reals(b, "b", (data.rows, sums.rows),
+                    F64 if data.dtype == I8 or data.dtype == F64 else F32, sums)
+    check_apart(data, sums)
+    check_range(data)
+    if sums.columns == 0 or sums.rows == 0:
+        return
+    with nogil:
+        while row < data.rows:
+            rows = min(<size_t> HALP_MOST_ROWS, data.rows - row)
+            _accumulate_block(sums, data, weights, row, rows)
+            row += rows
+
+
+cdef void _accumulate_block(Operand g, Operand x, Operand b, size_t row,
+                            size_t rows) noexcept nogil:
     cdef const halp_backend *k = _active
-    cdef Py_buffer a, e
-    cdef const double[:, ::1] b64
-    cdef const float[:, ::1] b32
-    cdef size_t row, rows, total, n, count
-    cdef int tx
-    if _open(g, "g", &a, 2, True) != F64:
-        PyBuffer_Release(&a)
-        raise TypeError(f"g must be float64, got {g.dtype}")
-    try:
-        tx = _open(x, "x", &e, 2, False)
-        try:
-            _same(e.shape[1], a.shape[1], "columns of x")
-            _check_range(&e, tx, "x")
-            if _overlap(&e, &a):
-                raise ValueError("x and g overlap; give a copy of x")
-            n, count, total = a.shape[1], a.shape[0], e.shape[0]
-            with np.errstate(over="ignore"):  # refused below
-                weights = np.ascontiguousarray(b, np.float64 if tx in (I8, F64) else np.float32)
-            expected = (e.shape[0], a.shape[0])
-            if weights.shape != expected:
-                raise ValueError(f"b must have shape {expected}, got {weights.shape}")
-            if not np.isfinite(weights).all():
-                raise ValueError("b must be finite")
-            if not n or not weights.size:
-                return
-            if tx in (I8, F64):
-                b64 = weights
-            else:
-                b32 = weights
-            with nogil:
-                row = 0
-                while row < total:
-                    rows = min(<size_t> HALP_MOST_ROWS, total - row)
-                    if tx == I8:
-                        k.accumulate_i8(rows, n, <const int8_t *> e.buf + row * n, n, count,
-                                        &b64[row, 0], <double *> a.buf, n, NULL)
-                    elif tx == I16:
-                        k.accumulate_i16(rows, n, <const int16_t *> e.buf + row * n, n, count,
-                                         &b32[row, 0], <double *> a.buf, n, NULL)
-                    elif tx == F32:
-                        k.accumulate_f32(rows, n, <const float *> e.buf + row * n, n, count,
-                                         &b32[row, 0], <double *> a.buf, n, NULL)
-                    else:
-                        k.accumulate_f64(rows, n, <const double *> e.buf + row * n, n, count,
-                                         &b64[row, 0], <double *> a.buf, n, NULL)
-                    row += rows
-        finally:
-            PyBuffer_Release(&e)
-    finally:
-        PyBuffer_Release(&a)
+    cdef size_t n = g.columns, count = g.rows
+    cdef const char *x_row = <const char *> x.data + row * n * x.view.itemsize
+    cdef const char *b_row = <const char *> b.data + row * count * b.view.itemsize
+    cdef double *out = <double *> g.data
+    if x.dtype == I8:
+        k.accumulate_i8(rows, n, <const int8_t *> x_row, n, count, <const double *> b_row, out, n,
+                        NULL)
+    elif x.dtype == I16:
+        k.accumulate_i16(rows, n, <const int16_t *> x_row, n, count, <const float *> b_row, out, n,
+                         NULL)
+    elif x.dtype == F32:
+        k.accumulate_f32(rows, n, <const float *> x_row, n, count, <const float *> b_row, out, n,
+                         NULL)
+    else:
+        k.accumulate_f64(rows, n, <const double *> x_row, n, count, <const double *> b_row, out, n,
+                         NULL)
 
 
 # ---- quantize and dequantize ---------------------------------------------------------------------
 
-def quantize_into(x, q, double scale, Rng rng):
-    """``q <- round(x / scale)``; 1-D contiguous views of equal length, checked by the caller."""
-    cdef Py_buffer a, b
+def quantize_into(x, q, scale, Rng rng not None):
+    """``q <- round(x / scale)``; 1-D contiguous arrays of equal length, ``x`` finite."""
+    cdef Operand a = operand(x, "x", 1, False), b = operand(q, "q", 1, True)
     cdef const halp_backend *k = _active
-    cdef int tx, tq
-    cdef size_t n
-    tx = _open(x, "x", &a, 1, False)
-    try:
-        tq = _open(q, "q", &b, 1, True)
-        try:
-            _same(b.shape[0], a.shape[0], "length of q")
-            if tx not in (F32, F64) or tq not in (I8, I16):
-                raise TypeError(f"cannot quantize {NAMES[tx]} to {NAMES[tq]}")
-            n = a.shape[0]
-            with nogil:
-                if tx == F32 and tq == I8:
-                    k.quantize_f32_i8(n, <const float *> a.buf, scale, <int8_t *> b.buf,
-                                      &rng.state)
-                elif tx == F32:
-                    k.quantize_f32_i16(n, <const float *> a.buf, scale, <int16_t *> b.buf,
-                                       &rng.state)
-                elif tq == I8:
-                    k.quantize_f64_i8(n, <const double *> a.buf, scale, <int8_t *> b.buf,
-                                      &rng.state)
-                else:
-                    k.quantize_f64_i16(n, <const double *> a.buf, scale, <int16_t *> b.buf,
-                                       &rng.state)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
+    cdef double unit = real_number(scale, "scale", True)
+    cdef halp_rng *state
+    cdef size_t n = a.columns
+    check_length(b.columns, n, "length of q")
+    if a.dtype not in (F32, F64) or b.dtype not in (I8, I16):
+        raise TypeError(f"cannot quantize {NAMES[a.dtype]} to {NAMES[b.dtype]}")
+    check_apart(a, b)
+    with nogil:
+        state = rng.acquire()
+        if a.dtype == F32 and b.dtype == I8:
+            k.quantize_f32_i8(n, <const float *> a.data, unit, <int8_t *> b.data, state)
+        elif a.dtype == F32:
+            k.quantize_f32_i16(n, <const float *> a.data, unit, <int16_t *> b.data, state)
+        elif b.dtype == I8:
+            k.quantize_f64_i8(n, <const double *> a.data, unit, <int8_t *> b.data, state)
+        else:
+            k.quantize_f64_i16(n, <const double *> a.data, unit, <int16_t *> b.data, state)
+        rng.release()
 
 
-def dequantize_into(q, x, double scale):
-    """``x <- q * scale``; 1-D contiguous views of equal length, checked by the caller."""
-    cdef Py_buffer a, b
+def dequantize_into(q, x, scale):
+    """``x <- q * scale``; 1-D contiguous arrays of equal length."""
+    cdef Operand a = operand(q, "q", 1, False), b = operand(x, "x", 1, True)
     cdef const halp_backend *k = _active
-    cdef int tx, tq
-    cdef size_t n
-    tq = _open(q, "q", &a, 1, False)
-    try:
-        tx = _open(x, "x", &b, 1, True)
-        try:
-            _same(b.shape[0], a.shape[0], "length of x")
-            if tx not in (F32, F64) or tq not in (I8, I16):
-                raise TypeError(f"cannot dequantize {NAMES[tq]} to {NAMES[tx]}")
-            n = a.shape[0]
-            with nogil:
-                if tx == F32 and tq == I8:
-                    k.dequantize_i8_f32(n, <const int8_t *> a.buf, scale, <float *> b.buf)
-                elif tx == F32:
-                    k.dequantize_i16_f32(n, <const int16_t *> a.buf, scale, <float *> b.buf)
-                elif tq == I8:
-                    k.dequantize_i8_f64(n, <const int8_t *> a.buf, scale, <double *> b.buf)
-                else:
-                    k.dequantize_i16_f64(n, <const int16_t *> a.buf, scale, <double *> b.buf)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
+    cdef double unit = real_number(scale, "scale", True)
+    cdef size_t n = a.columns
+    check_length(b.columns, n, "length of x")
+    if b.dtype not in (F32, F64) or a.dtype not in (I8, I16):
+        raise TypeError(f"cannot dequantize {NAMES[a.dtype]} to {NAMES[b.dtype]}")
+    check_apart(a, b)
+    with nogil:
+        if b.dtype == F32 and a.dtype == I8:
+            k.dequantize_i8_f32(n, <const int8_t *> a.data, unit, <float *> b.data)
+        elif b.dtype == F32:
+            k.dequantize_i16_f32(n, <const int16_t *> a.data, unit, <float *> b.data)
+        elif a.dtype == I8:
+            k.dequantize_i8_f64(n, <const int8_t *> a.data, unit, <double *> b.data)
+        else:
+            k.dequantize_i16_f64(n, <const int16_t *> a.data, unit, <double *> b.data)
 
 
 # ---- Batches -------------------------------------------------------------------------------------
 
-cdef halp_format _format_of(int tx, int tw) except HALP_FORMAT_COUNT:
-    _pair(tx, tw)
-    if tx != tw:
+cdef halp_format format_of(Operand x, Operand w) except HALP_FORMAT_COUNT:
+    check_pair(x, w)
+    if x.dtype != w.dtype:
         return HALP_I8I16
-    return (HALP_I8, HALP_I16, HALP_F32, HALP_F64)[tx]
+    return (HALP_I8, HALP_I16, HALP_F32, HALP_F64)[x.dtype]
 
 
-cdef const void **_row_pointers(const Py_buffer *x) except NULL:
+cdef const void **row_pointers(Operand x) except NULL:
     """Where each row of a batch starts; to be freed."""
-    cdef Py_ssize_t b, rows = x.shape[0]
-    cdef const void **pointers = <const void **> PyMem_Malloc((rows + 1) * sizeof(void *))
+    cdef size_t b
+    cdef const void **pointers = <const void **> PyMem_Malloc((x.rows + 1) * sizeof(void *))
     if pointers is NULL:
-        raise MemoryError(f"no memory for {rows} pointers")
-    for b in range(rows):
-        pointers[b] = <const char *> x.buf + b * x.shape[1] * x.itemsize
+        raise MemoryError(f"no memory for {x.rows} pointers")
+    for b in range(x.rows):
+        pointers[b] = <const char *> x.data + b * x.columns * x.view.itemsize
     return pointers
 
 
@@ -734,80 +839,35 @@ def margins(x, w, out=None):
         For shapes that do not fit, arrays that are not contiguous, a ``w`` out of range, or an
         ``out`` that overlaps with ``x`` or ``w``; it is then unchanged.
     """
-    cdef Py_buffer a, b, o
+    cdef Operand batch = operand(x, "x", 2, False), model = operand(w, "w", 2, False), sums
     cdef const halp_backend *k = _active
-    cdef halp_format form
-    cdef const void **rows = NULL
-    cdef int tx, tw
-    tx = _open(x, "x", &a, 2, False)
-    try:
-        tw = _open(w, "w", &b, 2, False)
-        try:
-            form = _format_of(tx, tw)
-            _same(b.shape[1], a.shape[1], "columns of w")
-            _check_range(&b, tw, "w")
-            result = np.empty((a.shape[0], b.shape[0])) if out is None else out
-            if _open(result, "out", &o, 2, True) != F64:
-                PyBuffer_Release(&o)
-                raise TypeError(f"out must be float64, got {out.dtype}")
-            try:
-                if o.shape[0] != a.shape[0] or o.shape[1] != b.shape[0]:
-                    raise ValueError(f"out must have shape {(a.shape[0], b.shape[0])}, "
-                                     f"got {(o.shape[0], o.shape[1])}")
-                if _overlap(&a, &o) or _overlap(&b, &o):
-                    raise ValueError("out overlaps with x or w; give another array")
-                rows = _row_pointers(&a)
-                with nogil:
-                    k.family[<int> form].margins(a.shape[1], a.shape[0], rows, b.buf, b.shape[1],
-                                                 b.shape[0], <double *> o.buf)
-                return result
-            finally:
-                PyBuffer_Release(&o)
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
-        PyMem_Free(rows)
-
-
-cdef _batch_constant(h, Py_buffer *w, int tw, halp_format form, halp_batch_h *fixed, Rng rng):
-    """Fill ``fixed`` with the h of an update; returns the array that holds its values."""
-    cdef size_t count = w.shape[0], n = w.shape[1]
-    cdef const double[:, ::1] view
-    cdef Py_buffer held
-    cdef const double *start = NULL
-    fixed.values, fixed.ld, fixed.exponent, fixed.factor = NULL, n, 0, 1.0
-    if h is not None:
-        h = np.asarray(h)
-        if h.dtype.kind not in "fiu":
-            raise TypeError(f"h must be real, got {h.dtype}")
-        if h.shape != (count, n):
-            raise ValueError(f"h must have shape {(count, n)}, got {h.shape}")
-        with np.errstate(over="ignore"):  # refused below
-            # A copy: the floating-point kernels read h while they write w, which it may be part of.
-            h = np.array(h, np.float32 if tw == F32 else np.float64, order="C")
-        if not np.isfinite(h).all():
-            raise ValueError("h must be finite")
-    if tw == F32 or tw == F64:
-        if h is not None and h.size:
-            PyObject_GetBuffer(h, &held, PyBUF_STRIDES)
-            fixed.values = held.buf
-            PyBuffer_Release(&held)
-        return h
-    if h is None or not h.size:
-        fixed[0] = halp_encode_batch_h(form, n, count, NULL, 1.0, NULL, NULL)
-        return None
-    view = h
-    start = &view[0, 0]
-    values = memory.empty((count, HALP_PADDED(n)), np.int32 if form == HALP_I16 else np.int16)
-    PyObject_GetBuffer(values, &held, PyBUF_STRIDES | PyBUF_WRITABLE)
+    cdef halp_format form = format_of(batch, model)
+    cdef const void **rows
+    check_length(model.columns, batch.columns, "columns of w")
+    result = np.empty((batch.rows, model.rows)) if out is None else out
+    sums = operand(result, "out", 2, True)
+    if sums.dtype != F64:
+        raise TypeError(f"out must be float64, got {NAMES[sums.dtype]}")
+    if sums.rows != batch.rows or sums.columns != model.rows:
+        raise ValueError(f"out must have shape {(batch.rows, model.rows)}, got {sums.shape()}")
+    check_apart(batch, sums)
+    check_apart(model, sums)
+    check_range(model)
+    rows = row_pointers(batch)
     with nogil:
-        fixed[0] = halp_encode_batch_h(form, n, count, start, 1.0, &rng.state, held.buf)
-    PyBuffer_Release(&held)
-    return values
+        k.family[<int> form].margins(batch.columns, batch.rows, rows, model.data, model.columns,
+                                     model.rows, <double *> sums.data)
+    PyMem_Free(rows)
+    return result
 
 
-def update(w, x, c, h=None, rng=None, rounding="stochastic"):
+cdef Operand room_for_h(size_t rows, size_t columns, halp_format form):
+    """Room for the fixed-point h of an update."""
+    values = memory.empty((rows, HALP_PADDED(columns)), np.int32 if form == HALP_I16 else np.int16)
+    return operand(values.view(np.int16), "h", 2, True)
+
+
+def update(w, x, c, h=None, rng=None, rounding=None):
     """Fused update by a batch, rounded once: ``w -= round(c.T @ x + h)``, in place.
 
     A step of SVRG and HALP (De Sa et al. 2018, Algorithm 2) on several samples, all at the same
@@ -827,298 +887,71 @@ def update(w, x, c, h=None, rng=None, rounding="stochastic"):
     c : array_like of shape (B, C)
         Coefficients, in units of ``w`` per unit of ``x``.
     h : array_like of shape (C, n), optional
-        In units of ``w``, for the batch as a whole. For an integer ``w`` it is rounded at random
-        to fixed point first, by draws of ``rng`` before the others.
+        In units of ``w``, for the batch as a whole; as ``c``, it may overlap with ``w``. For an
+        integer ``w`` it is rounded at random to fixed point first, by draws of ``rng`` before the
+        others.
     rng : int, Rng, optional
         Seed, or state that goes on from call to call; for an integer ``w``.
-    rounding : {"stochastic", "nearest"}
-        Ignored where ``rng`` is a state, which has its own.
+    rounding : {"stochastic", "nearest"}, optional
+        By default that of ``rng`` where it is a state, else stochastic.
 
     Raises
     ------
     TypeError
-        For other dtypes.
+        For other dtypes, and numbers that are not real.
     ValueError
         For shapes that do not fit, arrays that are not contiguous, more than 64 rows or none, a
-        ``w`` out of range, a ``c`` or ``h`` that is not finite, or an ``x`` that overlaps with
-        ``w``. ``w`` is then unchanged.
+        ``w`` out of range, a ``c`` or ``h`` that is not finite, an ``x`` that overlaps with
+        ``w``, or a ``rounding`` that is not that of the state ``rng``. ``w`` is then unchanged.
 
     Notes
     -----
     kernels/family.h defines the bits, which are the same on every backend for integers.
     """
-    cdef Py_buffer a, b
+    cdef Operand model = operand(w, "w", 2, True), batch = operand(x, "x", 2, False)
+    cdef Operand coefficients, constant, encoded = None
     cdef const halp_backend *k = _active
-    cdef const double[:, ::1] c_view
-    cdef const void **rows = NULL
+    cdef halp_format form = format_of(batch, model)
+    cdef halp_update step
     cdef Rng state = None
-    cdef halp_update batch
-    cdef halp_format form
-    cdef int tx, tw
-    tw = _open(w, "w", &b, 2, True)
-    try:
-        tx = _open(x, "x", &a, 2, False)
-        try:
-            form = _format_of(tx, tw)
-            _same(a.shape[1], b.shape[1], "columns of x")
-            if not 1 <= a.shape[0] <= HALP_MOST_BATCH:
-                raise ValueError(f"x must have 1 to {HALP_MOST_BATCH} rows, got {a.shape[0]}")
-            if _overlap(&a, &b):
-                raise ValueError("x and w overlap; give a copy of x")
-            c = np.array(c, np.float64, order="C")  # a copy: it may be part of w
-            if c.shape != (a.shape[0], b.shape[0]):
-                raise ValueError(f"c must have shape {(a.shape[0], b.shape[0])}, got {c.shape}")
-            with np.errstate(over="ignore"):  # refused here
-                if not np.isfinite(c.astype(np.float32) if tw == F32 else c).all():
-                    raise ValueError("c must be finite" + " in float32" * (tw == F32))
-            _check_range(&b, tw, "w")
-            if tw == I8 or tw == I16:
-                state = _rng(rng, rounding)
-                batch.rng = &state.state
-            held = _batch_constant(h, &b, tw, form, &batch.h, state)
-            if not b.len:
-                return
-            c_view = c
-            rows = _row_pointers(&a)
-            batch.n, batch.rows, batch.count = a.shape[1], a.shape[0], b.shape[0]
-            batch.x, batch.w, batch.ldw, batch.c = rows, b.buf, b.shape[1], &c_view[0, 0]
-            batch.next, batch.next_rows = NULL, 0
-            with nogil:
-                k.family[<int> form].update(&batch)
-            del held
-        finally:
-            PyBuffer_Release(&a)
-    finally:
-        PyBuffer_Release(&b)
-        PyMem_Free(rows)
-
-
-# ---- Timing --------------------------------------------------------------------------------------
-
-cdef tuple FAMILIES = ("i8", "i8i16", "i16", "f32", "f64")
-
-
-cdef int64_t _now_ns() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t> t.tv_sec * 1000000000 + t.tv_nsec
-
-
-def time_read(x, size_t repeats):
-    """Nanoseconds in which C reads the bytes of an array ``repeats`` times, without the GIL.
-
-    Parameters
-    ----------
-    x : ndarray of int8, int16, float32 or float64, 1-D and contiguous
-    repeats : int
-    """
-    cdef const halp_backend *k = _active
-    cdef Py_buffer a
-    cdef size_t _
-    cdef int64_t start, stop
-    _open(x, "x", &a, 1, False)
-    try:
-        with nogil:
-            start = _now_ns()
-            for _ in range(repeats):
-                k.read(a.len, a.buf)
-            stop = _now_ns()
-        return stop - start
-    finally:
-        PyBuffer_Release(&a)
-
-
-def time_peak(str dtype, size_t n):
-    """Nanoseconds of ``n`` multiply-adds in registers, by the instructions of the dot product.
-
-    Parameters
-    ----------
-    dtype : {"i8", "i8i16", "i16", "f32", "f64"}
-        ``"i8i16"`` multiplies int8 by int16.
-    n : int
-    """
-    cdef const halp_backend *k = _active
-    cdef int64_t start, stop
-    cdef int family
-    if dtype not in FAMILIES:
-        raise ValueError(f"got dtype {dtype!r}; expected one of {', '.join(FAMILIES)}")
-    family = FAMILIES.index(dtype)
+    check_length(batch.columns, model.columns, "columns of x")
+    if not 1 <= batch.rows <= HALP_MOST_BATCH:
+        raise ValueError(f"x must have 1 to {HALP_MOST_BATCH} rows, got {batch.rows}")
+    check_apart(batch, model)
+    coefficients = reals(c, "c", (batch.rows, model.rows), F64, model)
+    if model.dtype == F32:
+        reals(c, "c", (batch.rows, model.rows), F32, model)  # finite there, too
+    constant = _constant(h, model)
+    check_rounding(rng, rounding)
+    check_range(model)
+    if model.view.len == 0:
+        return
+    step.n, step.rows, step.count = batch.columns, batch.rows, model.rows
+    step.w, step.ldw, step.c = model.data, model.columns, <const double *> coefficients.data
+    step.next, step.next_rows, step.rng = NULL, 0, NULL
+    step.h.values, step.h.ld, step.h.exponent, step.h.factor = NULL, model.columns, 0, 1.0
+    if model.dtype == I8 or model.dtype == I16:
+        state = rounding_state(rng, rounding)
+        if constant is not None:
+            encoded = room_for_h(model.rows, model.columns, form)
+    elif constant is not None:
+        step.h.values = constant.data
+    step.x = row_pointers(batch)
     with nogil:
-        start = _now_ns()
-        if family == 0:
-            k.peak_i8(n, 3, -5)
-        elif family == 1:
-            k.peak_i8i16(n, 3, -5)
-        elif family == 2:
-            k.peak_i16(n, 3, -5)
-        elif family == 3:
-            k.peak_f32(n, 0.75, 1.25)
+        _update_batch(k, form, &step, constant, encoded, state)
+    PyMem_Free(<void *> step.x)
+
+
+cdef void _update_batch(const halp_backend *k, halp_format form, halp_update *step,
+                        Operand constant, Operand encoded, Rng rng) noexcept nogil:
+    """Round h and the update, as one use of the random state."""
+    if rng is not None:
+        step.rng = rng.acquire()
+        if constant is None:
+            step.h = halp_encode_batch_h(form, step.n, step.count, NULL, 1.0, NULL, NULL)
         else:
-            k.peak_f64(n, 0.75, 1.25)
-        stop = _now_ns()
-    return stop - start
-
-
-def time_calls(str op, str dtype, x, w, h, size_t repeats):
-    """Nanoseconds that ``repeats`` calls of a kernel take in C; see ``kernels.time_kernel``.
-
-    ``x`` (n), ``w`` (rows, n) and ``h`` (rows, padded n) are arrays of the kernel's own types. For
-    accumulate ``x`` is a block of at most 64 rows, one after another, and ``w`` is g.
-    """
-    cdef const halp_backend *k = _active
-    cdef Py_buffer a, b, e
-    cdef size_t n, rows, r, ldh, ldw, block
-    cdef int64_t start, stop
-    cdef int64_t sums[64]
-    cdef double c[64]
-    cdef double b64[64 * 64]
-    cdef float b32[64 * 64]
-    cdef double sink = 0
-    cdef halp_h fixed
-    cdef Rng rng = Rng(0)
-    cdef int kind = (
-        "dot", "gemv", "axpy", "ger", "quantize", "dequantize", "accumulate"
-    ).index(op)
-    cdef int family = FAMILIES.index(dtype)
-    _open(x, "x", &a, 1, False)
-    _open(w, "w", &b, 2, True)
-    _open(h, "h", &e, 2, False)
-    n, rows, ldw, ldh = a.shape[0], b.shape[0], b.shape[1], e.shape[1]
-    block = n // ldw
-    for r in range(64 * 64):
-        b64[r] = b32[r] = 1e-3 if r & 1 else -1e-3
-    fixed.values = <const int16_t *> e.buf
-    fixed.exponent = 13 if family == 0 else 0
-    fixed.wide = 0
-    memset(sums, 0, sizeof(sums))
-    try:
-        if rows > 64:
-            raise ValueError(f"at most 64 rows, got {rows}")
-        if kind == 6 and not 1 <= block <= 64:
-            raise ValueError(f"at most 64 rows of data, got {block}")
-        with nogil:
-            start = _now_ns()
-            for r in range(repeats):
-                for j in range(rows):
-                    c[j] = 1e-3 if (r & 1) else -1e-3
-                if kind == 0:
-                    if family == 0:
-                        sums[0] += k.dot_i8(n, <int8_t *> a.buf, <int8_t *> b.buf)
-                    elif family == 1:
-                        sums[0] += k.dot_i8i16(n, <int8_t *> a.buf, <int16_t *> b.buf)
-                    elif family == 2:
-                        sums[0] += k.dot_i16(n, <int16_t *> a.buf, <int16_t *> b.buf)
-                    elif family == 3:
-                        sink += k.dot_f32(n, <float *> a.buf, <float *> b.buf)
-                    else:
-                        sink += k.dot_f64(n, <double *> a.buf, <double *> b.buf)
-                elif kind == 1:
-                    if family == 0:
-                        k.gemv_i8(n, <int8_t *> a.buf, <int8_t *> b.buf, n, rows, sums)
-                    elif family == 1:
-                        k.gemv_i8i16(n, <int8_t *> a.buf, <int16_t *> b.buf, n, rows, sums)
-                    elif family == 2:
-                        k.gemv_i16(n, <int16_t *> a.buf, <int16_t *> b.buf, n, rows, sums)
-                    elif family == 3:
-                        k.gemv_f32(n, <float *> a.buf, <float *> b.buf, n, rows, <float *> sums)
-                    else:
-                        k.gemv_f64(n, <double *> a.buf, <double *> b.buf, n, rows, <double *> sums)
-                elif kind == 2 or kind == 3:
-                    if family == 0:
-                        k.ger_i8(n, <int8_t *> b.buf, n, rows, <int8_t *> a.buf, c, fixed, ldh,
-                                 &rng.state, NULL)
-                    elif family == 1:
-                        k.ger_i8i16(n, <int16_t *> b.buf, n, rows, <int8_t *> a.buf, c, fixed, ldh,
-                                    &rng.state, NULL)
-                    elif family == 2:
-                        k.ger_i16(n, <int16_t *> b.buf, n, rows, <int16_t *> a.buf, c, fixed, ldh,
-                                  &rng.state, NULL)
-                    elif family == 3:
-                        k.ger_f32(n, <float *> b.buf, n, rows, <float *> a.buf, c,
-                                  <float *> e.buf, ldh, 1, NULL)
-                    else:
-                        k.ger_f64(n, <double *> b.buf, n, rows, <double *> a.buf, c,
-                                  <double *> e.buf, ldh, 1, NULL)
-                elif kind == 4:
-                    if family == 0:
-                        k.quantize_f32_i8(n, <float *> e.buf, 0.01, <int8_t *> b.buf, &rng.state)
-                    else:
-                        k.quantize_f32_i16(n, <float *> e.buf, 1e-4, <int16_t *> b.buf, &rng.state)
-                elif kind == 5:
-                    if family == 0:
-                        k.dequantize_i8_f32(n, <int8_t *> a.buf, 0.01, <float *> e.buf)
-                    else:
-                        k.dequantize_i16_f32(n, <int16_t *> a.buf, 1e-4, <float *> e.buf)
-                else:
-                    if family == 0:
-                        k.accumulate_i8(block, ldw, <int8_t *> a.buf, ldw, rows, b64,
-                                        <double *> b.buf, ldw, NULL)
-                    elif family == 2:
-                        k.accumulate_i16(block, ldw, <int16_t *> a.buf, ldw, rows, b32,
-                                         <double *> b.buf, ldw, NULL)
-                    elif family == 3:
-                        k.accumulate_f32(block, ldw, <float *> a.buf, ldw, rows, b32,
-                                         <double *> b.buf, ldw, NULL)
-                    else:
-                        k.accumulate_f64(block, ldw, <double *> a.buf, ldw, rows, b64,
-                                         <double *> b.buf, ldw, NULL)
-            stop = _now_ns()
-        return stop - start
-    finally:
-        PyBuffer_Release(&a)
-        PyBuffer_Release(&b)
-        PyBuffer_Release(&e)
-
-
-def time_batch(str op, x, w, double c, double h, size_t repeats):
-    """Nanoseconds that ``repeats`` calls of margins or update take in C; see ``BatchTimer``.
-
-    ``x`` (B, n) and ``w`` (C, n) are of the format's own types, B at most 64. All coefficients are
-    ``c`` or, in every other call, ``-c``; all of the constant is ``h``.
-    """
-    cdef Py_buffer a, b
-    cdef const halp_backend *k = _active
-    cdef const void **rows = NULL
-    cdef Rng state = Rng(0)
-    cdef halp_update batch
-    cdef halp_format form
-    cdef double[:, :, ::1] steps
-    cdef double[:, ::1] sums
-    cdef int tx, tw
-    cdef size_t r
-    cdef int64_t start, stop
-    cdef bint is_update = ("margins", "update").index(op)
-    tx = _open(x, "x", &a, 2, False)
-    try:
-        tw = _open(w, "w", &b, 2, True)
-        try:
-            form = _format_of(tx, tw)
-            _same(a.shape[1], b.shape[1], "columns of x")
-            if not (1 <= a.shape[0] <= HALP_MOST_BATCH and b.len):
-                raise ValueError(f"got {a.shape[0]} x {b.shape[0]} rows; expected 1 to "
-                                 f"{HALP_MOST_BATCH} x 1 or more")
-            sums = np.empty((a.shape[0], b.shape[0]))
-            steps = np.stack([np.full((a.shape[0], b.shape[0]), each) for each in (c, -c)])
-            held = _batch_constant(np.full((b.shape[0], b.shape[1]), h), &b, tw, form, &batch.h,
-                                   state)
-            rows = _row_pointers(&a)
-            batch.n, batch.rows, batch.count = a.shape[1], a.shape[0], b.shape[0]
-            batch.x, batch.w, batch.ldw, batch.rng = rows, b.buf, b.shape[1], &state.state
-            batch.next, batch.next_rows = NULL, 0
-            with nogil:
-                start = _now_ns()
-                for r in range(repeats):
-                    batch.c = &steps[r & 1, 0, 0]
-                    if is_update:
-                        k.family[<int> form].update(&batch)
-                    else:
-                        k.family[<int> form].margins(batch.n, batch.rows, rows, b.buf, batch.ldw,
-                                                     batch.count, &sums[0, 0])
-                stop = _now_ns()
-            del held
-            return stop - start
-        finally:
-            PyBuffer_Release(&b)
-    finally:
-        PyBuffer_Release(&a)
-        PyMem_Free(rows)
+            step.h = halp_encode_batch_h(form, step.n, step.count, <const double *> constant.data,
+                                         1.0, step.rng, encoded.data)
+    k.family[<int> form].update(step)
+    if rng is not None:
+        rng.release()

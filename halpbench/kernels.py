@@ -1,20 +1,28 @@
 """The hand-vectorized kernels from Python: dot products, fused updates, quantization.
 
-The functions take NumPy arrays (or anything else with a buffer), check them, and call C on the
-backend in use: the best one that this CPU has, or the one named by ``HALPBENCH_ISA`` or
-:func:`use`. Integer results have the same bits on every backend.
+The functions take NumPy arrays (or anything else with a buffer or the array interface), check them,
+and call C on the backend in use: the best one that this CPU has, or the one named by
+``HALPBENCH_ISA`` or :func:`use`. Integer results have the same bits on every backend.
+
+All functions may be called from several threads at once, and release the GIL during long work. What
+one thread writes (``z``, ``g``) must not be touched by another one meanwhile; a shared
+:class:`Rng` serves one call after another. The backend in use belongs to the process: a call keeps
+the one that it began with, :func:`use` changes it for all threads.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from halpbench import _kernels, formats, memory
+from halpbench import _kernels, formats
 from halpbench._kernels import (
     BackendError,
     Rng,
@@ -28,15 +36,13 @@ from halpbench._kernels import (
     gemv,
     ger,
     margins,
-    time_peak,
-    time_read,
+    real_number,
+    rounding_state,
     update,
 )
 
 __all__ = [
     "BackendError",
-    "BatchTimer",
-    "KernelTimer",
     "Rng",
     "accumulate",
     "active",
@@ -50,9 +56,6 @@ __all__ = [
     "ger",
     "margins",
     "quantize",
-    "time_kernel",
-    "time_peak",
-    "time_read",
     "update",
     "use",
 ]
@@ -70,8 +73,15 @@ class use:  # noqa: N801 - used as a function, and as a context manager
 
     Raises
     ------
+    TypeError
+        If ``name`` is no str.
     BackendError
         A ``ValueError`` that lists the usable ones. The choice is then unchanged.
+
+    Notes
+    -----
+    The choice is one of the process. Blocks of several threads may overlap: the choice made last
+    holds, and after the last block the backend is again what it was before the first.
 
     Examples
     --------
@@ -81,9 +91,18 @@ class use:  # noqa: N801 - used as a function, and as a context manager
     'scalar'
     """
 
+    _lock: ClassVar[threading.RLock] = threading.RLock()
+    # Names in the order of their choice, the last one in use, each with what gives its object as
+    # long as there is one. Without an object a choice is for good, or what there was in the
+    # beginning.
+    _choices: ClassVar[list[tuple[str, Callable[[], use | None]]]] = [(active(), lambda: None)]
+
     def __init__(self, name: str) -> None:
-        self._before = active()
-        _kernels.select(name)
+        with self._lock:
+            _kernels.select(name)
+            if len(self._choices) > 1 and self._choices[-1][1]() is self._choices[-2][1]() is None:
+                del self._choices[-2]
+            self._choices.append((name, weakref.ref(self)))
 
     def __enter__(self) -> use:
         return self
@@ -94,14 +113,20 @@ class use:  # noqa: N801 - used as a function, and as a context manager
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _kernels.select(self._before)
+        with self._lock:
+            place = next(i for i, (_, made_by) in enumerate(self._choices) if made_by() is self)
+            end = place + 1
+            while end < len(self._choices) and self._choices[end][1]() is None:
+                end += 1  # chosen within the block
+            del self._choices[place:end]
+            _kernels.select(self._choices[-1][0])
 
 
 def quantize(
     x: ArrayLike,
     bits: int = 8,
     scale: float | None = None,
-    rounding: str = "stochastic",
+    rounding: str | None = None,
     rng: int | Rng | None = None,
 ) -> tuple[NDArray[Any], float]:
     """Round ``x / scale`` to integers of the symmetric range.
@@ -113,8 +138,9 @@ def quantize(
     scale : float, optional
         The value of one unit; by default the least that makes nothing saturate,
         ``max |x| / (2**(bits-1) - 1)`` (1 where ``x`` is all zero).
-    rounding : {"stochastic", "nearest"}
-        Stochastic: ``E q = x / scale`` (De Sa et al. 2018, section 3). Nearest: half rounds up.
+    rounding : {"stochastic", "nearest"}, optional
+        Stochastic: ``E q = x / scale`` (De Sa et al. 2018, section 3). Nearest: half rounds up. By
+        default that of ``rng`` where it is a state, else stochastic.
     rng : int or Rng, optional
         Seed or state of the stochastic rounding.
 
@@ -126,26 +152,33 @@ def quantize(
     Raises
     ------
     TypeError
-        If ``x`` is not float32 or float64.
+        If ``x`` is not float32 or float64, or ``scale`` is no real number.
     ValueError
-        If ``bits`` is neither 8 nor 16, ``scale`` is not finite and positive, or ``x`` has NaN or
-        infinite entries.
+        If ``bits`` is neither 8 nor 16, ``scale`` is not finite and positive, ``x`` has NaN or
+        infinite entries, or ``rounding`` is not that of the state ``rng``.
     """
     x = np.asarray(x, order="C")
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"x must be float32 or float64, got {x.dtype}")
-    if bits not in INTEGERS:
+    if not isinstance(bits, int | np.integer) or bits not in INTEGERS:
         raise ValueError(f"bits must be 8 or 16, got {bits!r}")
     largest = max(float(x.max()), -float(x.min())) if x.size else 0.0
     if not np.isfinite(largest):
         raise ValueError("x must be finite")
-    if scale is None:
-        scale = largest / (2 ** (bits - 1) - 1) or 1.0
-    scale = _positive(scale)
-    state = rng if isinstance(rng, Rng) else Rng(0 if rounding == "nearest" else rng, rounding)
+    unit = _least_scale(largest, bits) if scale is None else real_number(scale, "scale", True)
+    state = rounding_state(rng, rounding)
     q = np.empty(x.shape, INTEGERS[bits])
-    _kernels.quantize_into(x.reshape(-1), q.reshape(-1), scale, state)
-    return q, scale
+    _kernels.quantize_into(x.reshape(-1), q.reshape(-1), unit, state)
+    return q, unit
+
+
+def _least_scale(largest: float, bits: int) -> float:
+    """Return the least scale at which ``largest`` does not saturate; 1 for 0."""
+    top = 2 ** (bits - 1) - 1
+    scale = largest / top
+    if largest > 0 and scale * top < largest and scale < np.finfo(np.float64).tiny:
+        scale = float(np.nextafter(scale, np.inf))  # subnormal numbers are that far apart
+    return scale or 1.0
 
 
 def dequantize(
@@ -163,7 +196,7 @@ def dequantize(
     Raises
     ------
     TypeError
-        For other dtypes.
+        For other dtypes, and if ``scale`` is no real number.
     ValueError
         For other scales.
     """
@@ -173,15 +206,8 @@ def dequantize(
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
     x = np.empty(q.shape, dtype)
-    _kernels.dequantize_into(q.reshape(-1), x.reshape(-1), _positive(scale))
+    _kernels.dequantize_into(q.reshape(-1), x.reshape(-1), scale)
     return x
-
-
-def _positive(scale: float) -> float:
-    scale = float(scale)
-    if not (np.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale must be finite and positive, got {scale}")
-    return scale
 
 
 FAMILIES = {  # kernel family -> dtypes of data, model and h
@@ -189,145 +215,8 @@ FAMILIES = {  # kernel family -> dtypes of data, model and h
     for row in formats.FORMATS.values()
 }
 
-TIMED = ("dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read")
-
-BATCHED = ("margins", "update")
-
-# Rows of data whose sum `KernelTimer` takes at once, as the full-gradient pass over floats does.
-BLOCK_ROWS = 16
-
-
-class KernelTimer:
-    """A kernel with operands of its own, timed by repeating it in C.
-
-    Parameters
-    ----------
-    op : {"dot", "axpy", "gemv", "ger", "accumulate", "quantize", "dequantize", "read"}
-        ``"accumulate"`` is of `BLOCK_ROWS` rows; ``"read"`` only streams ``n`` bytes: memory
-        bandwidth.
-    dtype : {"i8", "i16", "i8i16", "f32", "f64"}
-        ``"i8i16"`` is int8 data with an int16 model. Quantization is from or to float32.
-    n : int
-        Elements of a vector.
-    classes : int
-        Rows of the model, for ``"gemv"``, ``"ger"`` and ``"accumulate"``; at most 64.
-
-    Raises
-    ------
-    ValueError
-        For unknown names and sizes below 1.
-    """
-
-    def __init__(self, op: str, dtype: str, n: int, classes: int = 1) -> None:
-        quantization = op in ("quantize", "dequantize")
-        absent = ("i8i16",) if op == "accumulate" else ("i8i16", "f32", "f64") * quantization
-        if dtype not in FAMILIES or dtype in absent:
-            raise ValueError(f"no kernel {op!r} for dtype {dtype!r}; dtypes: {', '.join(FAMILIES)}")
-        if op not in TIMED:
-            raise ValueError(f"unknown op {op!r}; ops: {', '.join(TIMED)}")
-        if n < 1 or not 1 <= classes <= 64:
-            raise ValueError(f"n and classes must be positive, got {n}, {classes}")
-        rows = classes if op in ("gemv", "ger", "accumulate") else 1
-        data, model, constant = FAMILIES[dtype]
-        if op == "read":
-            data = model = np.int8
-        elif op == "accumulate":
-            model = np.float64
-        # Not at the same place of a page: loads that follow a store at the same address modulo
-        # 4 KiB wait for it.
-        x = _placed((n * BLOCK_ROWS if op == "accumulate" else n,), data, 0)
-        w = _placed((rows, n), model, 1344)
-        has_h = op in ("axpy", "ger") or quantization
-        padded = -(-n // 64) * 64 if has_h else 64
-        h = _placed((rows, padded), np.float32 if quantization else constant, 2688)
-        x[...] = np.resize(np.random.default_rng(0).integers(-100, 101, 4096).astype(data), x.size)
-        w[...] = 1
-        h[...] = 0 if np.issubdtype(h.dtype, np.integer) else 1e-6
-        self._what = op, dtype
-        self._operands = x, w, h
-
-    def __call__(self, repeats: int) -> int:
-        """Call the kernel of the backend in use so many times; return the nanoseconds of all."""
-        if repeats < 1:
-            raise ValueError(f"repeats must be positive, got {repeats}")
-        if self._what[0] == "read":
-            return time_read(self._operands[0], repeats)
-        return int(_kernels.time_calls(*self._what, *self._operands, repeats))
-
-
-class BatchTimer:
-    """A kernel of batches with operands of its own, timed by repeating it in C.
-
-    Parameters
-    ----------
-    op : {"margins", "update"}
-    dtype : {"i8", "i16", "i8i16", "f32", "f64"}
-        ``"i8i16"`` is int8 data with an int16 model.
-    n : int
-        Columns.
-    classes : int
-        Rows of the model.
-    rows : int
-        Samples of the batch, at most 64.
-
-    Raises
-    ------
-    ValueError
-        For unknown names and sizes that do not fit.
-    """
-
-    def __init__(self, op: str, dtype: str, n: int, classes: int, rows: int) -> None:
-        if op not in BATCHED or dtype not in FAMILIES:
-            raise ValueError(
-                f"no kernel {op!r} for dtype {dtype!r}; ops: {', '.join(BATCHED)}; dtypes: "
-                f"{', '.join(FAMILIES)}"
-            )
-        if n < 1 or classes < 1 or not 1 <= rows <= 64:
-            raise ValueError(f"n, classes and rows must be positive, got {n}, {classes}, {rows}")
-        data, model, _ = FAMILIES[dtype]
-        x, w = _placed((rows, n), data, 0), _placed((classes, n), model, 1344)
-        values = np.random.default_rng(0).integers(-100, 101, 4096).astype(data)
-        x[...] = np.resize(values, x.shape)
-        self._what = op, x, w
-
-    def __call__(self, repeats: int) -> int:
-        """Call the kernel of the backend in use so many times; return the nanoseconds of all."""
-        if repeats < 1:
-            raise ValueError(f"repeats must be positive, got {repeats}")
-        return _kernels.time_batch(*self._what, 1e-4, 1e-3, repeats)
-
-
-def time_kernel(op: str, dtype: str, n: int, repeats: int, classes: int = 1) -> int:
-    """Time a kernel by repeating it in C, free of the cost of a Python call.
-
-    Parameters
-    ----------
-    op, dtype, n, classes
-        As of :class:`KernelTimer`.
-    repeats : int
-        Calls to make, on the same arrays.
-
-    Returns
-    -------
-    int
-        Nanoseconds for all calls.
-
-    Raises
-    ------
-    ValueError
-        For unknown names and sizes below 1.
-    """
-    return KernelTimer(op, dtype, n, classes)(repeats)
-
-
-def _placed(shape: tuple[int, ...], dtype: DTypeLike, offset: int) -> NDArray[Any]:
-    """Return a zeroed array that starts ``offset`` bytes behind a page boundary."""
-    count = int(np.prod(shape))
-    page = 4096 // np.dtype(dtype).itemsize
-    block = memory.empty((count + 2 * page,), dtype)
-    start = (-block.ctypes.data % 4096 + offset) // block.itemsize
-    return block[start : start + count].reshape(shape)
-
-
-if "HALPBENCH_ISA" in os.environ:
-    use(os.environ["HALPBENCH_ISA"])
+if os.environ.get("HALPBENCH_ISA"):
+    try:
+        use(os.environ["HALPBENCH_ISA"])
+    except BackendError as error:
+        raise BackendError(f"HALPBENCH_ISA: {error}") from None

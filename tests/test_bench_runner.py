@@ -107,6 +107,7 @@ def fakes(monkeypatch):
         return rng.random((9, 2)), rng.random(9), Info()
 
     monkeypatch.setattr(runner, "kernels", state.kernels)
+    monkeypatch.setattr(runner, "timing", state.kernels)
     monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n, m: state.checked.append(dtype))
     monkeypatch.setattr(runner, "Solver", FakeRun)
     monkeypatch.setattr(runner.datasets, "load", load)

@@ -23,6 +23,7 @@ ALLOWED = {
     "problems": {"losses", "rows"},
     "datasets": set(),
     "solvers": {
+        "batches",
         "problems",
         "objective",
         "losses",

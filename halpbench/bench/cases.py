@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from halpbench.bench import dots
+from halpbench.bench.timing import BLOCK_ROWS
 from halpbench.formats import FORMATS
-from halpbench.kernels import BLOCK_ROWS, FAMILIES
+from halpbench.kernels import FAMILIES
 
 TABLES = ("kernels", "epochs", "convergence")
 SUITES = ("full", "smoke")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import kernels, memory
-from halpbench.bench import clock, levels
+from halpbench.bench import clock, levels, timing
 from halpbench.bench.levels import Level
 
 WINDOW_NS = 1_000_000
@@ -81,8 +81,8 @@ def measure(machine: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _peak_speed(dtype: str) -> float:
-    count = clock.calls_for(lambda n: kernels.time_peak(dtype, n), WINDOW_NS)
-    return count / min(kernels.time_peak(dtype, count) for _ in range(WINDOWS))
+    count = clock.calls_for(lambda n: timing.time_peak(dtype, n), WINDOW_NS)
+    return count / min(timing.time_peak(dtype, count) for _ in range(WINDOWS))
 
 
 def _read_speed(arrays: NDArray[np.int8]) -> float:
@@ -94,10 +94,10 @@ def _read_speed(arrays: NDArray[np.int8]) -> float:
     window_ns = WINDOW_NS if threads == 1 else JOINT_WINDOW_NS
     repeats = 1
     if sets == 1:
-        repeats = clock.calls_for(lambda calls: kernels.time_read(arrays[0, 0], calls), window_ns)
+        repeats = clock.calls_for(lambda calls: timing.time_read(arrays[0, 0], calls), window_ns)
     windows = max(WINDOWS, sets)
     if threads == 1:
-        best = min(kernels.time_read(arrays[0, w % sets], repeats) for w in range(windows))
+        best = min(timing.time_read(arrays[0, w % sets], repeats) for w in range(windows))
     else:
         best = min(_joint_windows(arrays, repeats, windows))
     return float(threads * size * repeats / best)
@@ -111,7 +111,7 @@ def _joint_windows(arrays: NDArray[np.int8], repeats: int, windows: int) -> Iter
     def read(array: NDArray[np.int8]) -> tuple[int, int]:
         barrier.wait()
         start = time.perf_counter_ns()
-        kernels.time_read(array, repeats)
+        timing.time_read(array, repeats)
         return start, time.perf_counter_ns()
 
     with ThreadPoolExecutor(threads) as pool:

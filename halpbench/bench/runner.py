@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import datasets, kernels, memory
-from halpbench.bench import clock, dots, machine, verify, work
+from halpbench.bench import clock, dots, machine, timing, verify, work
 from halpbench.bench.cases import (
     CallCase,
     Case,
@@ -142,7 +142,7 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
         contenders[f"{case.beside} i8"] = (case.beside, "i8")
 
     def timer(op: str, dtype: str) -> Timer:
-        return lambda calls: int(kernels.time_kernel(op, dtype, case.n, calls, case.classes))
+        return lambda calls: int(timing.time_kernel(op, dtype, case.n, calls, case.classes))
 
     for op, dtype in contenders.values():
         verify.check(op, dtype, case.n, case.classes)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halpbench import kernels
+from halpbench.bench import timing
 
 # The longest vectors that are compared; not a multiple of any register's width.
 LONGEST = 4_099
@@ -54,9 +55,9 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     if op == "dequantize":
         return x, SCALE
     if op == "accumulate":
-        x = _random(rng, data, (kernels.BLOCK_ROWS, n))
+        x = _random(rng, data, (timing.BLOCK_ROWS, n))
         return rng.standard_normal((classes, n)), x, rng.standard_normal((len(x), classes))
-    if op in kernels.BATCHED:
+    if op in timing.BATCHED:
         x = _random(rng, data, (BATCH_ROWS, n))
         w = _random(rng, model, (classes, n))
         if op == "margins":

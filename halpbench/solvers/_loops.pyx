@@ -131,7 +131,7 @@ cdef class InnerLoop:
     grows : bool
         Double ``scale_z`` whenever ``z`` has used half of its range. Integer models without origin.
     rng : Rng
-        Of integer models.
+        Of integer models. Threads may share it: each ``run`` has it for itself.
 
     Raises
     ------
@@ -142,6 +142,7 @@ cdef class InnerLoop:
     """
 
     cdef object _keep
+    cdef Rng _rng
     cdef halp_loop loop
     cdef Py_ssize_t n_samples
 
@@ -155,6 +156,7 @@ cdef class InnerLoop:
         if self._keep is not None:
             raise RuntimeError("an InnerLoop is initialized once")
         cdef halp_loop *loop = &self.loop
+        cdef bint begun
         loop.backend = active_backend()
         self._set_arrays(precision, x, z, origin)
         loop.loss = _loss(loop.backend, loss, z.shape[0])
@@ -167,10 +169,22 @@ cdef class InnerLoop:
         if grows and (not integers or origin is not None):
             raise ValueError("grows is for integer models without an origin")
         loop.grows = grows
-        loop.rng = NULL if rng is None else &rng.state
-        self._keep = (x, z, origin, whole, reference, margins, targets, rng)
-        if not halp_loop_begin(loop):
+        loop.rng, self._rng = NULL if rng is None else &rng.state, rng
+        self._keep = (x, z, origin, whole, reference, margins, targets)
+        with nogil:
+            self._acquire_rng()
+            begun = halp_loop_begin(loop)
+            self._release_rng()
+        if not begun:
             raise MemoryError
+
+    cdef void _acquire_rng(self) noexcept nogil:
+        if self._rng is not None:
+            self._rng.acquire()
+
+    cdef void _release_rng(self) noexcept nogil:
+        if self._rng is not None:
+            self._rng.release()
 
     cdef _set_arrays(self, str precision, x, z, origin):
         if precision not in FORMATS:
@@ -275,7 +289,9 @@ cdef class InnerLoop:
                              f"{highest}")
         if count:
             with nogil:
+                self._acquire_rng()
                 count = halp_loop_run(&self.loop, &samples[0], count)
+                self._release_rng()
         return count
 
     def inspect(self):

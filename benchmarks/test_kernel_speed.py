@@ -97,7 +97,7 @@ def test_library(dtype, level, library, place, benchmark, measure):
     if library != OURS and dtype not in dots.DTYPES[library]:
         pytest.skip(f"{library} has no dot product of {dtype} that is right")
     if library not in functions:
-        pytest.skip(f"{library} is absent: pip install 'halpbench[peers]'")
+        pytest.skip(f"{library} is absent: pip install '.[peers]'")
     verify.check_call(functions[library], n, dtype)
     measure(
         {name: (library_timer(functions[name], dtype, place), n) for name in (library, OURS)},

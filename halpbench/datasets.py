@@ -269,7 +269,7 @@ def _require(module: str, purpose: str) -> Any:
         package = module.partition(".")[0]
         raise ImportError(
             f"{purpose} needs the package {package}, which cannot be imported ({error}); "
-            "install the extra [bench]: pip install 'halpbench[bench]'"
+            "install the extra [bench]: pip install '.[bench]' in the folder of the sources"
         ) from error
 
 

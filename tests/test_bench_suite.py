@@ -136,7 +136,7 @@ def test_a_library_that_is_not_installed_is_listed_as_absent(tmp_path):
         *("-k", "library and f32-L1", "--benchmark-max-time=0.001"),
     )
     assert "peers: numkong absent, numpy absent" in text
-    assert "numkong is absent: pip install 'halpbench[peers]'" in text
+    assert "numkong is absent: pip install '.[peers]'" in text
     assert "test_library[f32-L1-halpbench]" in text
     assert "1 passed, 2 skipped" in text
     assert list(tmp_path.rglob("*.json")) == [], "only a run that asks for it is saved"

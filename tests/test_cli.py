@@ -229,7 +229,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
     assert cli.main(["info"]) == 2
     error = capsys.readouterr().err
     assert "No module named 'psutil'" in error
-    assert "halpbench[bench]" in error
+    assert "pip install '.[bench]'" in error
 
 
 def test_commands_that_measure_nothing_run_without_the_extra():
@@ -283,4 +283,4 @@ def test_deep_learning_without_torch(command, monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert cli.main(command) == 2
-    assert "pip install 'halpbench[deep]'" in capsys.readouterr().err
+    assert "pip install '.[deep]'" in capsys.readouterr().err

@@ -220,7 +220,7 @@ def test_a_peer_that_is_not_installed_is_absent(store):
     found = report(store, "kernels")
     text = tables.markdown(found)
     assert "| 16 | i8 | 50.0 | absent | halpbench alone |" in text
-    assert "numkong: not installed; `pip install 'halpbench[peers]'` adds it." in text
+    assert "numkong: not installed; `pip install '.[peers]'` adds it." in text
     (line,) = found.data["calls"]
     assert (line["peer"], "peer_ns" in line) == ("numkong", False)
     summary = tables.markdown(report(store, "summary"))

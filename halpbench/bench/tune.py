@@ -272,7 +272,7 @@ def _in_parallel(
     except ImportError as error:
         raise ImportError(
             f"a Dask cluster needs the packages dask and distributed ({error}); install the extra "
-            "[distributed]: pip install 'halpbench[distributed]'"
+            "[distributed]: pip install '.[distributed]' in the folder of the sources"
         ) from error
     with (
         Client(scheduler, timeout="10s") as client,  # type: ignore[no-untyped-call]

@@ -1,15 +1,30 @@
 """The command line: ``halpbench COMMAND``, a module here for each group of commands."""
 
 import argparse
+import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from halpbench.cli import bench, compare, deep, figures, info, peers, tune
+from halpbench import __version__
 from halpbench.cli.common import Run, say
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
-GROUPS = (info, bench, compare, figures, peers, tune, deep)
+# Each command: the module here that has it, imported only when it is wanted, and a summary.
+COMMANDS = {
+    "info": ("info", "show the machine, the build, and what may disturb a measurement"),
+    "datasets": ("info", "list the data sets that can be loaded"),
+    "kernels": ("info", "time the kernels once on every usable backend"),
+    "bench": ("bench", "measure kernels, epochs and convergence, and make the speedup tables"),
+    "report": ("bench", "make tables, figures and a web page from the raw records"),
+    "compare": ("compare", "compare revisions on one machine, or machines with each other"),
+    "figures": ("figures", "repeat the paper's experiments and draw its figures"),
+    "peers": ("peers", "measure time to accuracy beside scikit-learn and other libraries"),
+    "tune": ("tune", "search a grid of step sizes, mu and delta for the least gradient norm"),
+    "deep": ("deep", "train a character LSTM or a ResNet with HALP and its kin"),
+    "deep-speed": ("deep", "time a step of HALP beside a step of SVRG, in PyTorch on one thread"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 2 a mistake of the user or of the surroundings (a message says which), 130
         interrupted; a command that judges may return others, which its --help explains.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    # Options before the command take no values, but for --print-completion, which needs no command.
+    wanted = next((word for word in given if not word.startswith("-")), "")
     try:
+        options = _parser({wanted} & COMMANDS.keys()).parse_args(given)
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
@@ -40,40 +59,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return OK
     except ImportError as error:
-        if options.debug:
+        if debug:
             raise
         extra = "deep" if error.name == "torch" else "bench"
-        say(f"error: {error}; `pip install 'halpbench[{extra}]'` installs what this command needs")
+        say(f"error: {error}; `pip install '.[{extra}]'` in the folder of the sources installs it")
         return USER_ERROR
     except (OSError, ValueError, LookupError) as error:
-        if options.debug:
+        if debug:
             raise
         say(f"error: {error}")
         return USER_ERROR
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: Collection[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the options of those that are wanted."""
     parser = argparse.ArgumentParser(
         prog="halpbench",
         description="Low-precision training at full accuracy: measure HALP and its kernels on "
         "this machine.",
         epilog="Begin with `halpbench bench --suite smoke`, which takes less than a minute.",
     )
+    parser.add_argument("--version", action="version", version=f"halpbench {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "fish"),
+        help="print a script that completes commands and options with the tab key",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def add(name: str, run: Run, summary: str, more: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(
+    parsers = {
+        name: commands.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
-            epilog=more,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        for name, (_, summary) in COMMANDS.items()
+    }
+
+    def add(name: str, run: Run, more: str) -> argparse.ArgumentParser:
+        command = parsers[name]
+        command.epilog = more
         command.set_defaults(run=run)
         command.add_argument("--json", action="store_true", help="write JSON to standard output")
         return command
 
-    for group in GROUPS:
-        group.add_commands(add)
+    for module in dict.fromkeys(COMMANDS[name][0] for name in wanted):
+        importlib.import_module(f"halpbench.cli.{module}").add_commands(add)
     return parser
+
+
+class _PrintCompletion(argparse.Action):
+    """Print the completion of a shell, and exit: the action of an option."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: Any, *__: object) -> None:
+        import shtab
+
+        print(shtab.complete(_parser(COMMANDS), shell))
+        parser.exit()

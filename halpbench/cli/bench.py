@@ -29,7 +29,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "bench",
         _bench,
-        "measure kernels, epochs and convergence, and make the speedup tables",
         "examples:\n"
         "  halpbench bench                              everything, within 10 minutes\n"
         "  halpbench bench --suite smoke                a glance, within a minute\n"
@@ -38,7 +37,7 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
         "by the same command: what has a record of this machine and build is not run again.",
     )
-    add_suite_options(command)
+    add_suite_options(command, cases.SUITES)
     command.add_argument(
         "--tables",
         metavar="NAME[,NAME]",
@@ -58,7 +57,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "report",
         _report,
-        "make tables, figures and a web page from the raw records",
         "example:\n  halpbench report --results results\n\n"
         "Writes RESULTS/tables, RESULTS/figures and RESULTS/report.html: one page that holds it\n"
         "all and needs no network, with all machines that have records below RESULTS/raw.",

@@ -1,30 +1,30 @@
 """What the commands share: where results go, what is said to whom, progress."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:  # imported on first use: this module is part of every command, and of --help
+    from rich.console import Console
 
-from halpbench.bench import cases, loop
-from halpbench.report import tables
-from halpbench.report.cells import Table
+    from halpbench.bench import loop
+    from halpbench.report.cells import Table
 
 RESULTS = {"full": Path("results"), "smoke": Path("results/smoke")}
 
 # What runs a command, given its options; the exit code, None for success.
 Run = Callable[[argparse.Namespace], int | None]
-# Adds a command: its name, what runs it, a summary, and what --help says below the options.
-Add = Callable[[str, Run, str, str], argparse.ArgumentParser]
+# Adds a command: its name, what runs it, and what --help says below the options.
+Add = Callable[[str, Run, str], argparse.ArgumentParser]
 
 
-def add_suite_options(
-    command: argparse.ArgumentParser, suites: Sequence[str] = cases.SUITES
-) -> None:
+def add_suite_options(command: argparse.ArgumentParser, suites: Sequence[str]) -> None:
     """Add the options of what keeps records: --suite, --results, --fresh."""
     command.add_argument("--suite", choices=suites, default="full", help="default: full")
     command.add_argument(
@@ -39,6 +39,15 @@ def add_suite_options(
 @contextmanager
 def progress() -> Iterator[Callable[[loop.Event], None]]:
     """Show events on standard error: a bar on a terminal, a line for each case elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -72,11 +81,17 @@ def progress() -> Iterator[Callable[[loop.Event], None]]:
 
 def show(shown: Sequence[Table]) -> None:
     """Print tables."""
+    from halpbench.report import tables
+
     tables.show([tables.Report("", {}, shown, {}, "")], console())
 
 
 def console() -> Console:
     """Standard output, as wide as the tables are made for."""
+    from rich.console import Console
+
+    from halpbench.report import tables
+
     terminal = Console()
     return Console(width=min(terminal.width, tables.CONSOLE_WIDTH) if terminal.is_terminal else 100)
 

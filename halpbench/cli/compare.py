@@ -19,7 +19,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "compare",
         _compare,
-        "compare revisions on one machine, or machines with each other",
         "examples:\n"
         "  halpbench bench --save A.json             before a change of the code\n"
         "  halpbench bench --save B.json             after it\n"

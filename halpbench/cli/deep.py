@@ -33,7 +33,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "deep",
         _deep,
-        "train a character LSTM or a ResNet with HALP and its kin",
         "examples:\n"
         "  halpbench deep lstm                      the small experiment, and its figure\n"
         "  halpbench deep resnet --size paper --device cuda --download\n"
@@ -62,7 +61,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "deep-speed",
         _speed,
-        "time a step of HALP beside a step of SVRG, in PyTorch on one thread",
         "Three networks: a ResNet, an LSTM, and a perceptron, whose gradients cost so little that\n"
         "the optimizer weighs most.",
     )

@@ -13,7 +13,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "figures",
         _figures,
-        "repeat the paper's experiments and draw its figures",
         "examples:\n"
         "  halpbench figures                 all of them, within 15 minutes\n"
         "  halpbench figures fig1 fig5       some of them\n"

@@ -18,7 +18,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "info",
         _info,
-        "show the machine, the build, and what may disturb a measurement",
         "examples:\n  halpbench info\n  halpbench info --ceilings --json",
     )
     command.add_argument(
@@ -30,13 +29,11 @@ def add_commands(add: Add) -> None:
     add(
         "datasets",
         _datasets,
-        "list the data sets that can be loaded",
         "In Python: X, y = halpbench.load(NAME)",
     )
     command = add(
         "kernels",
         _kernels,
-        "time the kernels once on every usable backend",
         "examples:\n  halpbench kernels\n  halpbench kernels --n 1000000 --op axpy",
     )
     command.add_argument("--op", choices=("dot", "axpy"), default="dot", help="default: dot")

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import replace
 
-from halpbench.bench import machine
+from halpbench.bench import cases, machine
 from halpbench.bench.records import Store
 from halpbench.cli.common import (
     RESULTS,
@@ -25,7 +25,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "peers",
         _peers,
-        "measure time to accuracy beside scikit-learn and other libraries",
         "examples:\n"
         "  halpbench peers                                everything, some 18 minutes\n"
         "  halpbench peers --suite smoke                  a glance, within half a minute\n"
@@ -34,11 +33,11 @@ def add_commands(add: Add) -> None:
         "Every contender fits logistic regression with the same l2 penalty, tighter and tighter,\n"
         "on one core, until its gradient is small or its time is used up. What it reached is\n"
         "judged in float64 by one objective for all. Libraries that are not installed are listed\n"
-        "as absent: `pip install 'halpbench[peers]'` adds those that PyPI has.\n\n"
+        "as absent: `pip install '.[peers]'` in the folder of the sources adds those of PyPI.\n\n"
         "Raw records go to RESULTS/raw, tables to RESULTS/tables, the figure to RESULTS/figures.\n"
         "An interrupted run is continued by the same command.",
     )
-    add_suite_options(command)
+    add_suite_options(command, cases.SUITES)
     command.add_argument(
         "--problems", metavar="NAME[,NAME]", help="digits, mnist-5k, fashion-mnist, tall, wide"
     )

@@ -13,7 +13,6 @@ def add_commands(add: Add) -> None:
     command = add(
         "tune",
         _tune,
-        "search a grid of step sizes, mu and delta for the least gradient norm",
         "examples:\n"
         "  halpbench tune --problem figure-1 --algorithm sgd --precision D64fM64f\n"
         "  halpbench tune --problem digits --l2 1e-3 --algorithm halp --mu 0.1,0.3,1 --jobs 2\n"

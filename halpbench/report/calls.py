@@ -80,9 +80,7 @@ def _table(records: Sequence[Record], rows: Sequence[Row], winners: Sequence[Row
         peer for peer in peers if not any(row.get("peer_ns") for row in rows if row["peer"] == peer)
     ]
     if absent:
-        notes.append(
-            f"{', '.join(absent)}: not installed; `pip install 'halpbench[peers]'` adds it."
-        )
+        notes.append(f"{', '.join(absent)}: not installed; `pip install '.[peers]'` adds it.")
     header = ("elements", "dtype", f"{OURS} ns", *(f"{peer} ns" for peer in peers), "fastest")
     return Table("Calls of the dot from Python: who wins", header, shown, notes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from halpbench import cli
+from halpbench import cli, kernels
 from halpbench.bench import cases, ceilings, machine, runner
 from halpbench.bench.records import Record, Series, Store
 from halpbench.cli import bench as bench_commands
@@ -247,9 +247,164 @@ def test_commands_that_measure_nothing_run_without_the_extra():
     assert done.returncode == 0
 
 
-def test_debug_shows_the_traceback(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        cli.main(["--debug", "report", "--results", str(tmp_path)])
+def test_debug_shows_the_traceback_above_the_message(tmp_path, capsys):
+    assert cli.main(["--debug", "report", "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback (most recent call last)")
+    assert "\nhalpbench: error: no raw records below" in error
+
+
+# ---- Exit codes and messages ---------------------------------------------------------------------
+
+
+def run_python(code, *arguments, encoding="utf-8", **environment):
+    """Run Python code in a process of its own; output is decoded by the encoding it was set to."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        encoding=encoding,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONIOENCODING": encoding, **environment},
+    )
+
+
+def lines_of(text):
+    return [line for line in text.splitlines() if line]
+
+
+def test_a_bad_backend_is_one_line_and_exit_code_2_for_every_command():
+    code = (
+        "from halpbench import cli\n"
+        "for command in cli.COMMANDS:\n"
+        "    print(cli.main([command, 'a'] if command == 'compare' else [command]))\n"
+    )
+    done = run_python(code, HALPBENCH_ISA="sse9")
+    assert done.stdout.split() == ["2"] * len(cli.COMMANDS)
+    expected = (
+        "halpbench: error: HALPBENCH_ISA: backend 'sse9' is not compiled in; usable here: "
+        + ", ".join(kernels.backends())
+    )
+    assert lines_of(done.stderr) == [expected] * len(cli.COMMANDS)
+
+
+def test_an_empty_backend_is_none():
+    done = run_python("from halpbench import kernels; print(kernels.active())", HALPBENCH_ISA="")
+    assert done.stdout.strip() == kernels.backends()[0]
+
+
+RAISING = """
+import signal, sys
+from halpbench import cli
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            {what}
+
+sys.meta_path.insert(0, Interrupting())
+sys.exit(cli.main({arguments}))
+"""
+
+
+@pytest.mark.parametrize("module", ["halpbench.kernels", "numpy", "halpbench.cli.info"])
+def test_an_interruption_while_importing_is_as_quiet_as_later(module):
+    """The signal itself, handled by Python, in the middle of the imports of a command."""
+    what = "signal.raise_signal(signal.SIGINT)"
+    done = run_python(RAISING.format(module=module, what=what, arguments=["info"]))
+    assert done.returncode == 130
+    assert lines_of(done.stderr) == [
+        "halpbench: interrupted; finished records are kept, the same command continues"
+    ]
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["halpbench.kernels", "halpbench.datasets"])
+def test_a_module_that_cannot_be_imported_is_one_line(module):
+    what = "raise ImportError('cannot load it')"
+    done = run_python(RAISING.format(module=module, what=what, arguments=["datasets"]))
+    assert done.returncode == 2
+    (line,) = lines_of(done.stderr)
+    assert line.startswith("halpbench: error: cannot load it; `pip install ")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no way"), TypeError(), MemoryError(), RecursionError("deep")]
+)
+def test_no_error_has_the_exit_code_of_a_judgement(error, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(machine, "record", fail)
+    assert cli.main(["info"]) == 2
+    lines = lines_of(capsys.readouterr().err)
+    assert lines[-1] == f"halpbench: error: {str(error) or type(error).__name__}"
+    assert (lines[0] == lines[-1]) == isinstance(error, MemoryError)
+
+
+ODD = "\N{GREEK SMALL LETTER MU}\N{MULTIPLICATION SIGN}\N{SNOWMAN}\udcff\n\x1b[31m[/red]"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_user_text_of_any_characters_prints_on_any_terminal(encoding, tmp_path):
+    """Lone surrogates are what Python makes of file names that are not UTF-8."""
+    results = f"{tmp_path}/{ODD}"
+    commands = [
+        ["report", "--results", results],
+        ["compare", results, results],
+        ["bench", "--tables", ODD],
+        ["peers", "--only", ODD],
+    ]
+    code = "import sys; from halpbench import cli; print([cli.main(c) for c in eval(sys.argv[1])])"
+    done = run_python(code, ascii(commands), encoding=encoding)
+    assert done.stdout.strip() == "[2, 2, 2, 2]", done.stderr
+    lines = lines_of(done.stderr)
+    assert len(lines) == len(commands)
+    for line in lines:
+        assert line.startswith("halpbench: error: ")
+        assert "\\udcff" in line
+        assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_tables_print_on_any_terminal(encoding):
+    code = """
+import sys
+from halpbench import cli, datasets
+from halpbench.cli import common, info
+
+def shown(options):
+    print(sys.argv[1].encode("ascii").decode("unicode_escape"), "end")
+
+info._datasets = shown
+sys.exit(cli.main(["datasets"]))
+"""
+    done = run_python(code, ODD.encode("unicode_escape").decode("ascii"), encoding=encoding)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("end\n")
+    assert "\\udcff" in done.stdout
+
+
+def test_the_streams_are_left_as_they_were(tmp_path):
+    before = sys.stdout.errors, sys.stderr.errors
+    cli.main(["report", "--results", str(tmp_path)])
+    assert (sys.stdout.errors, sys.stderr.errors) == before
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "halpbench", "datasets", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[1],
+        )
+    assert done.returncode == 2
+    assert lines_of(done.stderr) == ["halpbench: error: [Errno 28] No space left on device"]
 
 
 def test_a_damaged_record_is_a_warning(bench, tmp_path, capsys):

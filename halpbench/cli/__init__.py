@@ -3,14 +3,17 @@
 import argparse
 import importlib
 import sys
+import traceback
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from halpbench import __version__
-from halpbench.cli.common import Run, say
+from halpbench.cli.common import Run, any_text_printable, say
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
+# What a user, a machine or an installation may be the cause of; everything else is a defect.
+MISTAKES = (ImportError, LookupError, MemoryError, OSError, ValueError)
 # Each command: the module here that has it, imported only when it is wanted, and a summary.
 COMMANDS = {
     "info": ("info", "show the machine, the build, and what may disturb a measurement"),
@@ -38,19 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 2 a mistake of the user or of the surroundings (a message says which), 130
-        interrupted; a command that judges may return others, which its --help explains.
+        0 done; 2 a mistake of the user or of the surroundings (a message says which), or a defect
+        (with its traceback); 130 interrupted. A command that judges returns 1 if the judgement is
+        bad, as its --help explains; nothing else does.
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     # Options before the command take no values, but for --print-completion, which needs no command.
     wanted = next((word for word in given if not word.startswith("-")), "")
     try:
-        options = _parser({wanted} & COMMANDS.keys()).parse_args(given)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
-            return options.run(options) or OK
+        with any_text_printable():
+            options = _parser({wanted} & COMMANDS.keys()).parse_args(given)
+            return _run(options)
     except KeyboardInterrupt:
         say("interrupted; finished records are kept, the same command continues")
         return INTERRUPTED
@@ -58,17 +60,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has seen enough; what is left in the buffer has no way out.
         sys.stdout = None
         return OK
-    except ImportError as error:
-        if debug:
-            raise
+    except Exception as error:
+        return _tell(error, debug)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run the command that was parsed; what it printed is out, or has failed, at the end."""
+    # Not every command uses the kernels; a bad HALPBENCH_ISA is a mistake for each of them.
+    importlib.import_module("halpbench.kernels")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        code: int = options.run(options) or OK
+    if sys.stdout:
+        sys.stdout.flush()
+    return code
+
+
+def _tell(error: Exception, debug: bool) -> int:
+    """Say what went wrong, in a line if it is no defect of this package; return the exit code."""
+    if debug or not isinstance(error, MISTAKES):
+        traceback.print_exc()
+    text = f"error: {error}" if str(error) else f"error: {type(error).__name__}"
+    if isinstance(error, ImportError):
         extra = "deep" if error.name == "torch" else "bench"
-        say(f"error: {error}; `pip install '.[{extra}]'` in the folder of the sources installs it")
-        return USER_ERROR
-    except (OSError, ValueError, LookupError) as error:
-        if debug:
-            raise
-        say(f"error: {error}")
-        return USER_ERROR
+        text += f"; `pip install '.[{extra}]'` in the folder of the sources installs it"
+    say(text)
+    return USER_ERROR
 
 
 def _parser(wanted: Collection[str] = ()) -> argparse.ArgumentParser:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +52,7 @@ def progress() -> Iterator[Callable[[loop.Event], None]]:
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -103,8 +105,32 @@ def warn(found: Iterable[str]) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal, on standard error."""
-    print(f"halpbench: {text}", file=sys.stderr)
+    """Tell the person at the terminal, on standard error: a line, whatever is in the text."""
+    print(f"halpbench: {_CONTROL.sub(_escaped, text)}", file=sys.stderr)
+
+
+# Control characters and lone surrogates: in names of files, in values of options.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+@contextmanager
+def any_text_printable() -> Iterator[None]:
+    """Print what the encoding of the terminal lacks by its escape, not with an error."""
+    streams = [
+        stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)
+    ]
+    before = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            stream.reconfigure(errors=errors)
 
 
 def print_json(content: object) -> None:

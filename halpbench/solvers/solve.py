@@ -145,6 +145,11 @@ def solve(
     ValueError
         For unknown names, combinations that make no sense, numbers out of range, and negative
         ``epochs`` or ``tol``.
+
+    Notes
+    -----
+    Several threads may solve at once, also the same problem, which is only read. A :class:`Run` is
+    for one thread at a time.
     """
     if epochs < 0 or not tol >= 0:
         raise ValueError(f"epochs and tol must not be negative, got {epochs} and {tol}")

@@ -418,3 +418,32 @@ def test_margins_refuses_an_output_that_is_an_argument():
     with pytest.raises(ValueError, match="overlap"):
         kernels.margins(np.ones((4, 4)), x, x)
     assert (x == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"rounding": "up"}, ValueError, "rounding must be 'stochastic' or 'nearest', got 'up'"),
+        ({"rng": "abc"}, TypeError, "a seed must be an integer, got str"),
+        ({"rng": kernels.Rng(0), "rounding": "nearest"}, ValueError, "an Rng that rounds"),
+        ({"c": np.ones((2, 3), complex)}, TypeError, "c must be real, got complex128"),
+        ({"c": np.full((2, 3), "1")}, TypeError, "c must be real, got <U1"),
+        ({"c": [[10**400] * 3] * 2}, ValueError, "c must be finite"),
+        ({"h": np.ones((3, 5), bool)}, TypeError, "h must be real, got bool"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.float32, np.float64])
+def test_an_update_checks_its_numbers_and_its_rounding(dtype, options, error, match):
+    given = {"w": np.ones((3, 5), dtype), "x": np.ones((2, 5), dtype), "c": np.ones((2, 3))}
+    with pytest.raises(error, match=match):
+        kernels.update(**(given | options))
+    assert (given["w"] == 1).all()
+
+
+def test_batches_in_memory_of_other_kinds():
+    w, x = np.ones((3, 5), np.int8), np.ones((2, 5), np.int8)
+    expected, got = w.copy(), w.copy()
+    kernels.update(expected, x, np.ones((2, 3)), rng=1)
+    kernels.update(memoryview(got), memoryview(x), np.ones((2, 3)), rng=1)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(kernels.margins(memoryview(x), w), np.full((2, 3), 5.0))

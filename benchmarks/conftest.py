@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from halpbench.bench import clock, dots, levels, machine, runner, stats
-from halpbench.bench.cases import SUITES
+from halpbench.bench.cases import Plan
+from halpbench.bench.suites import SUITES
 from halpbench.cli.common import RESULTS
 from halpbench.report.cells import columns
 
@@ -56,9 +57,10 @@ def pytest_report_header(config):
     sizes = ", ".join(
         f"{level.name} {level.set_bytes >> 10:,} KiB" for level in found_levels(config)
     )
+    beside = dots.libraries()
     lines = [
         f"halpbench: {machine.slug(this_machine)}; operands fill {sizes}",
-        f"peers: {', '.join(p if ' ' in p else f'{p} absent' for p in dots.peers())}; one thread",
+        f"peers: {', '.join(p if ' ' in p else f'{p} absent' for p in beside)}; one thread",
     ]
     return lines + [f"warning: {text}" for text in machine.warnings_for(this_machine)]
 
@@ -152,9 +154,11 @@ def measure(benchmark, request):
         option = request.config.option
         samples, calls = runner.sample(
             {name: timer for name, (timer, _) in contenders.items()},
-            at_least=int(option.benchmark_min_rounds) + 1,
-            at_most=100,
-            budget_seconds=float(option.benchmark_max_time),
+            Plan(
+                at_least=int(option.benchmark_min_rounds) + 1,
+                at_most=100,
+                budget_seconds=float(option.benchmark_max_time),
+            ),
         )
         ns = {name: [s / calls[name] for s in samples[name][1:]] for name in contenders}
         mine, *references = contenders

@@ -11,7 +11,8 @@ import pytest
 
 from halpbench import kernels
 from halpbench.bench import clock, dots, levels, verify
-from halpbench.bench.cases import DTYPES, ELEMENT_BYTES, kernel_bytes, kernel_elements
+from halpbench.bench.cases import DTYPES, ELEMENT_BYTES
+from halpbench.bench.operands import kernel_bytes, kernel_elements
 from halpbench.bench.timing import BATCHED, BatchTimer, KernelTimer
 
 # The shape of (Fashion-)MNIST: ten classes share a row of the data.
@@ -91,7 +92,7 @@ def test_library(dtype, level, library, place, benchmark, measure):
     """Dot products called from Python, ours and those of other libraries, on one thread."""
     n = levels.length(place, "dot", dtype)
     benchmark.group = f"libraries: dot {dtype}, {level} ({_shape(n, 1)})"
-    found = {dots.name_of(peer): peer for peer in dots.peers()}
+    found = {dots.name_of(library): library for library in dots.libraries()}
     installed = dots.installed(found.values())
     functions = {OURS: kernels.dot} | {dots.name_of(peer): dot for peer, dot in installed.items()}
     if library != OURS and dtype not in dots.DTYPES[library]:

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from halpbench.bench import levels
-from halpbench.bench.cases import DTYPES, operand_bytes
+from halpbench.bench.cases import DTYPES
 from halpbench.bench.levels import Level
+from halpbench.bench.operands import operand_bytes
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 

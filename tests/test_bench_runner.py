@@ -3,28 +3,44 @@
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from halpbench.bench import records, runner
-from halpbench.bench.cases import CallCase, Contender, EpochsCase, KernelCase, Problem
-from halpbench.bench.records import Store
-
-TINY = Problem("tiny", "synthetic-regression", "least-squares", 6, 2, step_size=0.1)
-KERNEL = KernelCase("dot", 100, "avx2", dtypes=("f32", "i8"), at_least=3, at_most=3)
-EPOCHS = EpochsCase(
-    TINY,
-    "quantized",
-    "avx2",
-    (Contender("svrg", "D32fM32f"), Contender("halp", "D8M8", (("mu", 3.0),))),
-    epochs_per_turn=2,
-    at_least=3,
-    at_most=3,
+from halpbench.bench import loading, loop, records, runner, suites
+from halpbench.bench.cases import (
+    CallCase,
+    EpochsCase,
+    KernelCase,
+    Plan,
+    Planned,
+    ProblemSpec,
+    Setting,
 )
+from halpbench.bench.store import Store
+
+TINY = ProblemSpec("tiny", "synthetic-regression", "least-squares", 6, 2, step_size=0.1)
+KERNEL = Planned(KernelCase("dot", 100, "avx2", ("f32", "i8")), Plan(at_least=3, at_most=3))
+EPOCHS = Planned(
+    EpochsCase(
+        TINY, "quantized", "avx2", (Setting("svrg", "D32fM32f"), Setting("halp", "D8M8", mu=3.0))
+    ),
+    Plan(epochs_per_turn=2, at_least=3, at_most=3),
+)
+
+
+def altered(task, **changes):
+    """The task with other fields of its case."""
+    return replace(task, case=replace(task.case, **changes))
+
+
+def measure(task, fingerprint=""):
+    return loop.attempt(task, fingerprint, partial(runner.measure, loading.Problems()))
 
 
 class FakeKernels:
@@ -110,8 +126,8 @@ def fakes(monkeypatch):
     monkeypatch.setattr(runner, "timing", state.kernels)
     monkeypatch.setattr(runner.verify, "check", lambda op, dtype, n, m: state.checked.append(dtype))
     monkeypatch.setattr(runner, "Solver", FakeRun)
-    monkeypatch.setattr(runner.datasets, "load", load)
-    monkeypatch.setattr(runner.datasets, "find", lambda name: state.found.get(name, "here"))
+    monkeypatch.setattr(loading.datasets, "load", load)
+    monkeypatch.setattr(suites.datasets, "find", lambda name: state.found.get(name, "here"))
     monkeypatch.setattr(runner.machine, "available_memory", lambda: state.memory)
     return state
 
@@ -128,7 +144,7 @@ def whats(events):
 
 
 def test_kernel_record(fakes, tmp_path):
-    record = runner.measure(KERNEL, "machine")
+    record = measure(KERNEL, "machine")
     assert record.fingerprint == "machine"
     assert [series.contender for series in record.series] == ["f32", "i8"]
     for series, ns_per_call in zip(record.series, (400, 100), strict=True):
@@ -139,13 +155,13 @@ def test_kernel_record(fakes, tmp_path):
 
 
 def test_kernels_run_on_the_backend_of_the_case_which_is_put_back(fakes):
-    runner.measure(KERNEL)
+    measure(KERNEL)
     assert {used[0] for used in fakes.kernels.used} == {"avx2"}
     assert fakes.kernels.active() == "scalar"
 
 
 def test_kernels_are_checked_before_they_are_timed(fakes, monkeypatch):
-    runner.measure(KERNEL)
+    measure(KERNEL)
     assert fakes.checked == ["f32", "i8"]
     fakes.kernels.used.clear()
 
@@ -153,13 +169,13 @@ def test_kernels_are_checked_before_they_are_timed(fakes, monkeypatch):
         raise runner.verify.WrongResultError("wrong result of dot i8: got 1, expected 2")
 
     monkeypatch.setattr(runner.verify, "check", wrong)
-    record = runner.measure(KERNEL)
-    assert record.skipped == "wrong result of dot i8: got 1, expected 2"
+    record = measure(KERNEL)
+    assert (record.skipped, record.wrong) == (None, "wrong result of dot i8: got 1, expected 2")
     assert fakes.kernels.used == []
 
 
 def test_epochs_record(fakes):
-    record = runner.measure(EPOCHS)
+    record = measure(EPOCHS)
     f32, i8 = record.series
     assert f32.contender == "SVRG D32fM32f"
     assert f32.samples_ns["epoch"] == (8000,) * 6
@@ -178,7 +194,7 @@ def test_epochs_record(fakes):
 
 
 def test_contenders_take_turns(fakes):
-    runner.measure(EPOCHS)
+    measure(EPOCHS)
     turns = FakeRun.order[::2]
     assert FakeRun.order[1::2] == turns, "a turn is two epochs"
     rounds = [turns[0:2], turns[2:4], turns[4:6]]
@@ -187,7 +203,7 @@ def test_contenders_take_turns(fakes):
 
 
 def test_contenders_get_the_same_problem_seed_and_length(fakes):
-    runner.measure(EPOCHS)
+    measure(EPOCHS)
     f32, i8 = FakeRun.made
     assert f32.problem is i8.problem
     assert i8.options == f32.options | {"algorithm": "halp", "mu": 3.0}
@@ -197,7 +213,7 @@ def test_contenders_get_the_same_problem_seed_and_length(fakes):
 
 def test_a_diverged_contender_has_no_more_turns(fakes):
     FakeRun.diverging = {"D8M8"}
-    f32, i8 = records.parse(runner.measure(EPOCHS).to_json()).series
+    f32, i8 = records.parse(measure(EPOCHS).to_json()).series
     assert i8.facts["diverged"]
     assert i8.samples_ns["epoch"] == (2000,) * 2, "the epoch that failed is no timing"
     assert i8.facts["gradient_norms"] == pytest.approx([1, 0.1, 0.01])
@@ -207,7 +223,7 @@ def test_a_diverged_contender_has_no_more_turns(fakes):
 
 def test_samples_are_chosen_at_random_and_aligned(fakes):
     """Nine rows are loaded and six wanted: files are often sorted by label."""
-    runner.measure(EPOCHS)
+    measure(EPOCHS)
     problem = FakeRun.made[0].problem
     rng = np.random.default_rng(0)
     x, y = rng.random((9, 2)), rng.random(9)
@@ -219,8 +235,7 @@ def test_samples_are_chosen_at_random_and_aligned(fakes):
 
 
 def test_kernels_with_classes_and_another_beside(fakes):
-    case = replace(KERNEL, op="ger", classes=10, beside="gemv")
-    record = runner.measure(case)
+    record = measure(altered(KERNEL, op="ger", classes=10, beside="gemv"))
     assert [series.contender for series in record.series] == ["f32", "i8", "gemv i8"]
     assert {used[1:3] for used in fakes.kernels.used} == {
         ("ger", "f32"),
@@ -234,25 +249,26 @@ def test_kernels_with_classes_and_another_beside(fakes):
 
 @pytest.mark.parametrize("dtype", ["i8", "f32"])
 def test_calls(fakes, monkeypatch, dtype):
-    case = CallCase(1, dtype, "avx2", ("peer 1.0", "absent"), at_least=3, at_most=3)
+    case = CallCase(1, "avx2", dtype, ("other 1.0", "absent"))
+    task = Planned(case, Plan(at_least=3, at_most=3))
     right = SimpleNamespace(dot=lambda x, y: x.astype(float) @ y.astype(float))
     wrong = SimpleNamespace(dot=lambda x, y: right.dot(x, y) + 1)
     monkeypatch.setattr(fakes.kernels, "dot", right.dot)
-    monkeypatch.setitem(sys.modules, "peer", right)
-    record = runner.measure(case)
-    assert record.skipped is None
-    assert [series.contender for series in record.series] == ["halpbench", "peer 1.0"]
+    monkeypatch.setitem(sys.modules, "other", right)
+    record = measure(task)
+    assert record.measured
+    assert [series.contender for series in record.series] == ["halpbench", "other 1.0"]
     assert all(len(series.samples_ns["calls"]) == 3 for series in record.series)
-    monkeypatch.setitem(sys.modules, "peer", wrong)
-    assert "expected" in runner.measure(case).skipped
-    alone = runner.measure(replace(case, peers=("absent",)))
+    monkeypatch.setitem(sys.modules, "other", wrong)
+    assert "expected" in measure(task).wrong
+    alone = measure(altered(task, libraries=("absent",)))
     assert [series.contender for series in alone.series] == ["halpbench"]
 
 
 def test_blas_is_held_to_one_thread_where_calls_are_timed(fakes):
-    case = CallCase(16, "f64", "avx2", at_least=1, at_most=1)
+    task = Planned(CallCase(16, "avx2", "f64"), Plan())
     fakes.kernels.dot = lambda x, y: x @ y
-    assert set(re.findall(r"threads: (\d+)", runner.measure(case).facts["blas"])) == {"1"}
+    assert set(re.findall(r"threads: (\d+)", measure(task).facts["blas"])) == {"1"}
 
 
 def test_finished_records_are_reused(fakes, tmp_path):
@@ -272,11 +288,11 @@ def test_fresh_measures_again(fakes, tmp_path):
     assert len(store.records()) == 2
 
 
-@pytest.mark.parametrize("change", [{"n": 101}, {"at_most": 4}, {"backend": "sse41"}])
+@pytest.mark.parametrize("change", [{"n": 101}, {"dtypes": ("i8",)}, {"backend": "sse41"}])
 def test_another_case_is_measured(fakes, tmp_path, change):
     store = Store(tmp_path, "cpu")
     run([KERNEL], store)
-    assert whats(run([replace(KERNEL, **change)], store)) == ["start", "done"]
+    assert whats(run([altered(KERNEL, **change)], store)) == ["start", "done"]
 
 
 def test_another_machine_or_build_is_measured(fakes, tmp_path):
@@ -318,31 +334,31 @@ def test_running_out_of_memory_is_a_reason_to_skip(fakes, tmp_path, monkeypatch)
     def full(*arguments, **options):
         raise MemoryError("no 800 MB")
 
-    monkeypatch.setattr(runner.datasets, "load", full)
-    record = runner.measure(EPOCHS)
+    monkeypatch.setattr(loading.datasets, "load", full)
+    record = measure(EPOCHS)
     assert record.skipped == "out of memory: no 800 MB"
     assert record.series == ()
 
 
 def test_a_data_set_that_is_not_there_is_replaced(fakes):
-    fakes.found["rare"] = None
-    rare = replace(TINY, name="rare", dataset="rare", fallback=TINY)
-    assert runner.resolve(replace(EPOCHS, problem=rare)).problem is TINY
-    fakes.found["rare"] = "a folder"
-    assert runner.resolve(replace(EPOCHS, problem=rare)).problem is rare
+    rare = suites.FASHION_MNIST
+    fakes.found[rare.dataset] = None
+    assert runner.resolve(altered(EPOCHS, problem=rare)).case.problem == suites.MNIST_5K
+    fakes.found[rare.dataset] = "a folder"
+    assert runner.resolve(altered(EPOCHS, problem=rare)).case.problem == rare
 
 
 def test_without_a_replacement_the_case_is_skipped(fakes, monkeypatch):
     def absent(*arguments, **options):
-        raise runner.datasets.DatasetNotFoundError("not on this machine")
+        raise loading.datasets.DatasetNotFoundError("not on this machine")
 
-    monkeypatch.setattr(runner.datasets, "load", absent)
-    assert runner.measure(EPOCHS).skipped == "not on this machine"
+    monkeypatch.setattr(loading.datasets, "load", absent)
+    assert measure(EPOCHS).skipped == "not on this machine"
 
 
 def test_one_problem_is_loaded_once(fakes, tmp_path):
-    exact = replace(EPOCHS, data="exact")
-    other = replace(EPOCHS, problem=replace(TINY, name="other", dataset="other"))
+    exact = altered(EPOCHS, data="exact")
+    other = altered(EPOCHS, problem=replace(TINY, name="other", dataset="other"))
     run([EPOCHS, exact, other], Store(tmp_path, "cpu"))
     assert fakes.loads == ["synthetic-regression", "other"]
 
@@ -377,3 +393,38 @@ def test_events_count_cases_and_rounds(fakes, tmp_path):
 def test_the_runner_prints_nothing(fakes, tmp_path, capsys):
     run([KERNEL, EPOCHS], Store(tmp_path, "cpu"))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ({"suite": "smoke"}, "reused"),
+        ({"at_least": 2, "at_most": 2}, "reused"),
+        ({"at_least": 4, "at_most": 4}, "done"),
+        ({"at_most": 31}, "reused"),
+        ({"at_most": 31, "budget_seconds": 9.0}, "done"),
+        ({"at_most": 31, "budget_seconds": 0.5}, "reused"),
+    ],
+)
+def test_a_plan_is_no_part_of_a_measurement(fakes, tmp_path, plan, expected):
+    """A record serves if it has the rounds that are asked for, or had the time for them."""
+    store = Store(tmp_path, "cpu")
+    short = replace(KERNEL, plan=Plan(at_least=3, at_most=3, budget_seconds=1.0))
+    run([short], store)
+    assert whats(run([replace(short, plan=replace(short.plan, **plan))], store))[-1] == expected
+    assert len({record.identity for record in store.records()}) == 1
+
+
+def test_a_wrong_result_is_an_event_of_its_own_and_is_tried_again(fakes, tmp_path, monkeypatch):
+    store = Store(tmp_path, "cpu")
+
+    def wrong(op, dtype, n, classes):
+        raise runner.verify.WrongResultError("wrong result of dot i8: got 1, expected 2")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner.verify, "check", wrong)
+        events = run([KERNEL], store)
+    assert whats(events) == ["start", "wrong"]
+    assert events[-1].reason == "wrong result of dot i8: got 1, expected 2"
+    assert store.records()[0].wrong == events[-1].reason
+    assert whats(run([KERNEL], store)) == ["start", "done"]

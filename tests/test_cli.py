@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from halpbench import cli, kernels
-from halpbench.bench import cases, ceilings, machine, runner
-from halpbench.bench.records import Record, Series, Store
+from halpbench.bench import cases, ceilings, machine, runner, schema, suites
+from halpbench.bench.records import Series
+from halpbench.bench.store import Store
 from halpbench.cli import bench as bench_commands
 
 HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["compare"], ["report"], ["peers"])
@@ -20,21 +21,19 @@ HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["compare"], ["repo
 def bench(monkeypatch, tmp_path):
     """Run `halpbench bench` on two small cases whose samples are made up; returns the exit code."""
 
-    def measure(case, fingerprint="", *rest):
+    def measure(problems, case, plan, on_round):
         series = tuple(
             Series(dtype, {"calls": (ns, ns)}, {"calls": 1, "bytes": 10})
             for dtype, ns in (("f32", 40), ("i8", 10))
         )
-        from dataclasses import asdict
+        return series, {}
 
-        return Record(case.kind, asdict(case), fingerprint, "2024-01-01", series)
-
-    def suite(name, *, backends, cache_bytes, peers, tables, repeats):
-        dtypes = ("f32", "i8")
-        return [cases.KernelCase("dot", n, "avx2", dtypes=dtypes, suite=name) for n in (10, 20)]
+    def suite(name, *, backends, cache_bytes, libraries, repeats):
+        kernels = [cases.KernelCase("dot", n, "avx2", ("f32", "i8")) for n in (10, 20)]
+        return [cases.Planned(kernel, cases.Plan(suite=name)) for kernel in kernels]
 
     monkeypatch.setattr(runner, "measure", measure)
-    monkeypatch.setattr(cases, "suite", suite)
+    monkeypatch.setattr(suites, "suite", suite)
     monkeypatch.setattr(ceilings, "measure", lambda machine: {"read": [], "multiply_add": []})
     return lambda *arguments: cli.main(["bench", "--results", str(tmp_path), *arguments])
 
@@ -122,7 +121,7 @@ def test_bench_writes_records_and_tables(bench, tmp_path, capsys):
     assert "4.00" in output.out
     assert "[2/2] dot, 20 elements, avx2: done" in output.err
     (folder,) = (tmp_path / "raw").iterdir()
-    assert sorted(os.listdir(folder)) == [".lock", "kernel.jsonl", "machine.json"]
+    assert sorted(os.listdir(folder)) == [".lock", "machine.json", "records.jsonl"]
     assert "kernels.md" in os.listdir(tmp_path / "tables" / folder.name)
 
 
@@ -163,10 +162,10 @@ def test_bench_json(bench, capsys):
 def test_an_interruption_returns_130_and_keeps_records(bench, monkeypatch, tmp_path, capsys):
     measure = runner.measure
 
-    def interrupted(case, *rest):
+    def interrupted(problems, case, *rest):
         if case.n == 20:
             raise KeyboardInterrupt
-        return measure(case, *rest)
+        return measure(problems, case, *rest)
 
     monkeypatch.setattr(runner, "measure", interrupted)
     assert bench() == 130
@@ -214,6 +213,49 @@ def test_report_makes_the_tables_again(bench, tmp_path, capsys):
     assert cli.main(["report", "--results", str(tmp_path)]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_results_are_where_the_environment_says(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HALPBENCH_RESULTS", str(tmp_path / "there"))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench"]) == 0
+    (folder,) = (tmp_path / "there" / "raw").iterdir()
+    assert f"raw records: {folder}; tables: {tmp_path}/there/tables/" in capsys.readouterr().err
+    assert cli.main(["bench", "--suite", "smoke"]) == 0
+    assert (tmp_path / "there" / "smoke" / "raw").is_dir()
+    assert cli.main(["bench", "--results", "here"]) == 0, "the option goes first"
+    assert f"raw records: {tmp_path}/here/raw/" in capsys.readouterr().err, "an absolute path"
+    monkeypatch.delenv("HALPBENCH_RESULTS")
+    assert cli.main(["bench"]) == 0
+    assert (tmp_path / "results" / "raw").is_dir()
+
+
+def test_another_table_is_no_other_measurement(bench, capsys):
+    assert bench("--tables", "kernels") == 0
+    capsys.readouterr()
+    assert bench() == 0
+    assert bench("--suite", "smoke", "--tables", "kernels,epochs") == 0
+    assert capsys.readouterr().err.count(": reused") == 4
+    assert bench("--tables", "convergence") == 0
+    assert "dot" not in capsys.readouterr().err
+
+
+def test_the_schema_is_printed(capsys):
+    assert cli.main(["records", "schema"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content == json.loads(json.dumps(schema.json_schema()))
+    assert {"KernelRecord", "EpochsRecord", "Setting"} <= set(content["$defs"])
+
+
+def test_old_records_are_upgraded(bench, tmp_path, capsys):
+    bench()
+    (folder,) = (tmp_path / "raw").iterdir()
+    old = folder / "kernel.jsonl"
+    (folder / "records.jsonl").rename(old)
+    assert cli.main(["records", "upgrade", "--results", str(tmp_path)]) == 0
+    assert f"upgraded: {folder}" in capsys.readouterr().err
+    assert not old.exists()
+    assert len(Store(tmp_path, folder.name).records()) == 2
 
 
 def test_report_without_records(tmp_path, capsys):
@@ -276,8 +318,9 @@ def lines_of(text):
 def test_a_bad_backend_is_one_line_and_exit_code_2_for_every_command():
     code = (
         "from halpbench import cli\n"
+        "needed = {'compare': ['a'], 'records': ['schema']}\n"
         "for command in cli.COMMANDS:\n"
-        "    print(cli.main([command, 'a'] if command == 'compare' else [command]))\n"
+        "    print(cli.main([command, *needed.get(command, [])]))\n"
     )
     done = run_python(code, HALPBENCH_ISA="sse9")
     assert done.stdout.split() == ["2"] * len(cli.COMMANDS)
@@ -410,7 +453,7 @@ def test_output_that_cannot_be_written_is_an_error():
 def test_a_damaged_record_is_a_warning(bench, tmp_path, capsys):
     bench()
     (folder,) = (tmp_path / "raw").iterdir()
-    with open(folder / "kernel.jsonl", "a") as file:
+    with open(folder / "records.jsonl", "a") as file:
         file.write('{"schema": 1, "ki')
     capsys.readouterr()
     assert cli.main(["report", "--results", str(tmp_path)]) == 0

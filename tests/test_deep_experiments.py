@@ -3,17 +3,20 @@
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from halpbench import cli, datasets
-from halpbench.bench.records import Store
+from halpbench.bench.cases import Plan
+from halpbench.bench.loop import attempt
+from halpbench.bench.store import Store
 
 torch = pytest.importorskip("torch")
 
-from halpbench.deep import data, experiments, models  # noqa: E402
-from halpbench.deep.training import Device, Task, Training, checkpoint, train  # noqa: E402
+from halpbench.deep import data, experiments, models, training  # noqa: E402
+from halpbench.deep.training import Device, Task, Training, checkpoint  # noqa: E402
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 300
 LOW = {"lp-sgd": (("lr", 1.0), ("reach", 4.0)), "halp": (("lr", 1.0), ("mu", 0.3))}
@@ -139,6 +142,13 @@ class InterruptedRunError(Exception):
     pass
 
 
+def train(run, fingerprint, device, on_round=lambda epochs: None):
+    """The record of a run."""
+    task = experiments.PlannedTraining(run, Plan())
+    measure = partial(training.train, fingerprint, device)
+    return attempt(task, fingerprint, measure, on_round=on_round)
+
+
 def without_times(record):
     return record.series[0].facts, record.facts, record.case
 
@@ -146,8 +156,8 @@ def without_times(record):
 @pytest.mark.parametrize("algorithm", ["sgd", "svrg", "lp-sgd", "lp-svrg", "halp"])
 def test_a_resumed_run_has_the_same_bits(algorithm, tiny, tmp_path):
     bits = 4 if algorithm in LOW else None
-    training = Training(tiny, algorithm, bits, LOW.get(algorithm, (("lr", 1.0),)), seed=3)
-    whole = train(training, "f", Device("cpu", tmp_path / "whole"))
+    run = Training(tiny, algorithm, bits, LOW.get(algorithm, (("lr", 1.0),)), seed=3)
+    whole = train(run, "f", Device("cpu", tmp_path / "whole"))
     assert len(whole.series[0].facts["train_loss"]) == 3
     assert len(whole.series[0].samples_ns["epoch"]) == 2
 
@@ -157,19 +167,19 @@ def test_a_resumed_run_has_the_same_bits(algorithm, tiny, tmp_path):
 
     device = Device("cpu", tmp_path / "interrupted")
     with pytest.raises(InterruptedRunError):
-        train(training, "f", device, interrupt)
+        train(run, "f", device, interrupt)
     torch.manual_seed(12345)  # another process would have another state
     begun = []
-    assert without_times(train(training, "f", device, begun.append)) == without_times(whole)
+    assert without_times(train(run, "f", device, begun.append)) == without_times(whole)
     assert begun == [1]
-    other_seed = train(replace(training, seed=4), "f", device)
+    other_seed = train(replace(run, seed=4), "f", device)
     assert other_seed.series[0].facts["train_loss"] != whole.series[0].facts["train_loss"]
 
 
 def test_a_run_of_batch_norm_resumes_too(tmp_path):
     task = replace(experiments.TASKS["resnet"]["smoke"], n_train=64, n_validation=32, batch_size=16)
-    training = Training(task, "halp", 8, (("lr", 0.1), ("mu", 2.0)), seed=0)
-    whole = train(training, "f", Device("cpu", tmp_path / "whole"))
+    run = Training(task, "halp", 8, (("lr", 0.1), ("mu", 2.0)), seed=0)
+    whole = train(run, "f", Device("cpu", tmp_path / "whole"))
     device = Device("cpu", tmp_path / "interrupted")
 
     def interrupt(epochs):
@@ -177,13 +187,13 @@ def test_a_run_of_batch_norm_resumes_too(tmp_path):
             raise InterruptedRunError
 
     with pytest.raises(InterruptedRunError):
-        train(training, "f", device, interrupt)
-    assert without_times(train(training, "f", device)) == without_times(whole)
+        train(run, "f", device, interrupt)
+    assert without_times(train(run, "f", device)) == without_times(whole)
 
 
 def test_divergence_is_a_result(tiny, tmp_path):
-    training = Training(tiny, "svrg", None, (("lr", 3e38),), seed=0)
-    facts = train(training, "f", Device("cpu", tmp_path)).series[0].facts
+    run = Training(tiny, "svrg", None, (("lr", 3e38),), seed=0)
+    facts = train(run, "f", Device("cpu", tmp_path)).series[0].facts
     assert facts["diverged"]
     assert len(facts["train_loss"]) == 2
 

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 
 from halpbench import cli
-from halpbench.bench import experiments
-from halpbench.bench.records import Store
-from halpbench.bench.runner import Problems
+from halpbench.bench import conditioned, curves, experiments, loading, references, theory
+from halpbench.bench.cases import ConditioningCase
+from halpbench.bench.loading import Problems
+from halpbench.bench.records import identity
+from halpbench.bench.schema import full_case
+from halpbench.bench.store import Store
 
 pytest.importorskip("matplotlib")
-from halpbench.report import paper
+from halpbench.report import paper, placement
 
 
 @pytest.mark.parametrize("condition", [1.0, 30.0, 1e4])
 def test_the_problem_has_the_condition_number(condition):
-    problem = experiments.conditioned_problem(condition, 100, 8, seed=0)
+    problem = conditioned.conditioned_problem(condition, 100, 8, seed=0)
     eigenvalues = np.linalg.eigvalsh(problem.X.T @ problem.X / 100)
     assert eigenvalues[0] == pytest.approx(1 / condition)
     assert eigenvalues[-1] == pytest.approx(1)
@@ -26,14 +29,14 @@ def test_the_problem_has_the_condition_number(condition):
 @pytest.mark.parametrize("condition", [0.99, 0.0, -1.0, float("nan"), float("inf")])
 def test_bad_condition_numbers_are_refused(condition):
     with pytest.raises(ValueError, match="condition number"):
-        experiments.conditioned_problem(condition, 10, 2, seed=0)
+        conditioned.conditioned_problem(condition, 10, 2, seed=0)
 
 
 def test_the_exact_solution_has_no_gradient():
-    problem = experiments.conditioned_problem(100.0, 60, 5, seed=3)
-    w = experiments.least_squares_solution(problem)
+    problem = conditioned.conditioned_problem(100.0, 60, 5, seed=3)
+    w = references.least_squares_solution(problem)
     assert np.linalg.norm(problem.gradient(w)) < 1e-13
-    assert experiments.suboptimality(problem, w + 1e-3, w) == pytest.approx(
+    assert references.suboptimality(problem, w + 1e-3, w) == pytest.approx(
         problem.loss(w + 1e-3) - problem.loss(w), rel=1e-6
     )
 
@@ -44,7 +47,7 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="full, smoke"):
         experiments.experiments("fig1", "medium")
     with pytest.raises(ValueError, match="quadratic or logistic"):
-        experiments.theory_problem("cubic")
+        theory.theory_problem("cubic")
 
 
 def test_every_figure_has_experiments_and_a_picture():
@@ -53,14 +56,18 @@ def test_every_figure_has_experiments_and_a_picture():
         for suite in ("full", "smoke"):
             found = experiments.experiments(name, suite)
             assert found
-            assert len({experiment.name for experiment in found}) == len(found)
-            assert {experiment.figure for experiment in found} == {name}
+            kinds = [task.case.kind for task in found]
+            fields = [full_case(task.case.kind, task.case) for task in found]
+            assert len({identity(task.case.kind, task.case, "") for task in found}) == len(found)
+            assert set(map(placement.figure, kinds, fields)) == {name}
+            if name in ("fig1", "fig4"):
+                assert len(set(map(placement.panel, fields))) == len(found)
 
 
 def test_figure_1_shows_what_the_paper_claims():
     """HALP converges where LP-SVRG, at the paper's scale, has stalled."""
-    experiment = experiments.experiments("fig1", "smoke")[0]
-    series, facts = experiment.measure(Problems())
+    task = experiments.experiments("fig1", "smoke")[0]
+    series, facts = experiments.measure(Problems(), task.case, task.plan)
     norms = {s.contender: s.facts["grad_norm"] for s in series}
     assert (facts["n_samples"], facts["epoch_length"]) == (1000, 2000)
     assert norms["HALP D8M8, paper"][-1] < 0.02 * norms["LP-SVRG D8M8, paper"][-1]
@@ -68,15 +75,15 @@ def test_figure_1_shows_what_the_paper_claims():
     distance = {s.contender: s.facts["distance"] for s in series}
     assert distance["SVRG D64fM64f, paper"][-1] < 0.01 * distance["SVRG D64fM64f, paper"][0]
     for s in series:
-        assert len(s.facts["loss"]) == experiment.epochs + 1
-        assert len(s.samples_ns["inner"]) == experiment.epochs * experiment.repeats
+        assert len(s.facts["loss"]) == task.case.epochs + 1
+        assert len(s.samples_ns["inner"]) == task.case.epochs * task.plan.at_least
 
 
 def test_figure_5_shows_what_the_paper_claims():
     """Eight bits serve low condition numbers, sixteen higher ones; LP-SVRG none."""
 
     def norms(condition):
-        series, _ = experiments.Conditioning(condition, 0, epochs=20).measure(Problems())
+        series, _ = conditioned.conditioning(ConditioningCase(condition, 0, epochs=20))
         return {s.contender: s.facts["grad_norm"] for s in series}
 
     low, high = norms(2.0), norms(50.0)
@@ -86,8 +93,8 @@ def test_figure_5_shows_what_the_paper_claims():
 
 
 def test_figure_2_is_a_run_on_shrinking_grids():
-    (experiment,) = experiments.experiments("fig2")
-    series, facts = experiment.measure(Problems())
+    (task,) = experiments.experiments("fig2")
+    series, facts = experiments.measure(Problems(), task.case, task.plan)
     scales = series[0].facts["scale"]
     assert scales == sorted(scales, reverse=True)
     assert scales[-1] < 0.2 * scales[0]
@@ -103,20 +110,20 @@ def test_an_interrupted_run_goes_on(tmp_path):
     first = experiments.run(todo[:2], store, "f")
     events = []
     records = experiments.run(todo, store, "f", on_event=events.append)
-    assert [e.what for e in events] == ["reused", "reused", "start", "done"]
+    assert [e.what for e in events if e.what != "round"] == ["reused", "reused", "start", "done"]
     # As they come back from the file; JSON has no NaN.
     assert [r.identity for r in records[:2]] == [r.identity for r in first]
     assert len(store.records()) == 3
     events = []
     experiments.run(todo[:1], store, "other build", on_event=events.append)
-    assert [e.what for e in events] == ["start", "done"]
+    assert [e.what for e in events if e.what != "round"] == ["start", "done"]
 
 
 def test_missing_data_is_a_skipped_record(tmp_path, monkeypatch):
     def load(*_):
-        raise experiments.datasets.DatasetNotFoundError("not on this machine")
+        raise loading.datasets.DatasetNotFoundError("not on this machine")
 
-    monkeypatch.setattr(experiments, "load", load)
+    monkeypatch.setattr(curves, "load", load)
     store = Store(tmp_path, "machine")
     (record,) = experiments.run(experiments.experiments("fig1", "smoke")[:1], store, "f")
     assert record.skipped == "not on this machine"

@@ -1,6 +1,7 @@
 """Which module may import which: one way, from the command line down to the kernels."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,9 +99,9 @@ def test_imports_run_one_way(path):
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "report").glob("*.py")), ids=lambda p: p.name)
-def test_report_knows_records_and_stats_only(path):
+def test_report_knows_records_and_statistics_only(path):
     names = [name[1] for name in own(path) if name[0] == "bench" and len(name) > 1]
-    assert set(names) <= {"records", "stats"}
+    assert set(names) <= {"files", "machine_shape", "records", "runs", "stats", "store"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -138,3 +139,13 @@ def test_importing_the_package_is_quiet_and_light():
         cwd=PACKAGE.parent,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_class_name_occurs_once():
+    """A name that means one thing needs no module in front of it."""
+    places = {}
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyx")]):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"^(?:cdef )?class (\w+)", text, flags=re.M):
+            places.setdefault(name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

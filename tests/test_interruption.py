@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from halpbench.bench.records import stores
+from halpbench.bench.store import stores
 
 CASES, KILLS = 60, 12
 
@@ -15,17 +15,19 @@ CASES, KILLS = 60, 12
 # the others, so that the package is imported once.
 DRIVER = f"""
 import io, os, random, signal, sys, time
-from dataclasses import replace
 from halpbench import cli
-from halpbench.bench import cases, records
+from halpbench.bench import files, suites
+from halpbench.bench.cases import DTYPES, KernelCase, Plan, Planned
 
-small = cases.KernelCase("dot", 16, "scalar", at_least=1, at_most=1, budget_seconds=0)
-cases.suite = lambda name, **_: [replace(small, n=16 + i) for i in range({CASES})]
+plan = Plan(budget_seconds=0.0)
+suites.suite = lambda name, **_: [
+    Planned(KernelCase("dot", 16 + i, "scalar", DTYPES), plan) for i in range({CASES})
+]
 results, seed = sys.argv[1], int(sys.argv[2])
 
 class Killed(io.FileIO):
     def write(self, line):
-        if self.tell() == 0 or not str(self.name).endswith("kernel.jsonl"):
+        if self.tell() == 0 or not str(self.name).endswith("records.jsonl"):
             return super().write(line)
         super().write(line[:len(line) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -34,7 +36,7 @@ def bench(number, killed):
     child = os.fork()
     if child == 0:
         if killed:
-            records.open = lambda path, mode, buffering: Killed(path, mode.replace("b", ""))
+            files.open = lambda path, mode, buffering: Killed(path, mode.replace("b", ""))
         log = os.open(f"{{results}}/log-{{number}}", os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -69,14 +71,14 @@ def test_killed_at_any_moment(tmp_path):
         warnings.simplefilter("always")
         found = store.records()
     assert 1 <= len(caught) <= KILLS, f"seed {seed}"
-    assert all("kernel.jsonl, line " in str(warning.message) for warning in caught)
+    assert all("records.jsonl, line " in str(warning.message) for warning in caught)
     # No case is lost, none was measured twice.
     assert len({record.identity for record in found}) == len(found) == CASES, f"seed {seed}"
     assert len(store.machines()) == 1
     assert sorted(path.name for path in store.raw.iterdir()) == [
         ".lock",
-        "kernel.jsonl",
         "machine.json",
+        "records.jsonl",
     ]
     *killed, last = [(tmp_path / f"log-{number}").read_text() for number in range(KILLS + 1)]
     finished, reused = sum(log.count(": done") for log in killed), last.count(": reused")

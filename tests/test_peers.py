@@ -6,21 +6,23 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from halpbench import cli
-from halpbench.bench import peers, worker
-from halpbench.bench.contenders import CONTENDERS, Contender
-from halpbench.bench.records import Store
+from halpbench.bench import accuracy, worker
+from halpbench.bench.cases import Classification
+from halpbench.bench.contenders import CONTENDERS, Entrant
+from halpbench.bench.loop import Finished
+from halpbench.bench.store import Store
 from halpbench.losses import LOGISTIC, SOFTMAX
 from halpbench.objective import Objective
 from halpbench.report import figures, tables
 from halpbench.rows import Rows
 
-TINY = peers.Problem("tall", 300, 4, 2, budget_seconds=60, l2=1e-2)
+TINY = Classification("tall", 300, 4, 2, l2=1e-2)
 QUICK, SLOW, GONE = "halpbench", "scikit-learn lbfgs", "no such library"
 
 
@@ -66,7 +68,7 @@ def test_all_minimize_the_same_objective(name, n_classes):
 
 
 def test_absent_contenders_say_why():
-    missing = Contender("x", "some-package", "module_that_is_not_there", lambda *_: None)
+    missing = Entrant("x", "some-package", "module_that_is_not_there", lambda *_: None)
     assert missing.absence(2) == "not installed (`pip install some-package`)"
     assert missing.library == ""
     assert CONTENDERS["liblinear primal"].absence(2) == ""
@@ -75,15 +77,15 @@ def test_absent_contenders_say_why():
 
 
 def test_problems_have_the_shape_they_say():
-    for problem in peers.problems("smoke").values():
-        (X, y), source = peers.load(problem)
+    for problem, _ in accuracy.problems("smoke").values():
+        (X, y), source = accuracy.load(problem)
         assert X.shape == (problem.n_samples, problem.n_features)
         assert len(np.unique(y)) == problem.n_classes
         assert X.dtype == np.float32
         assert source
-    assert set(peers.problems()) >= {"fashion-mnist", "mnist-5k", "wide"}
+    assert set(accuracy.problems()) >= {"fashion-mnist", "mnist-5k", "wide"}
     with pytest.raises(ValueError, match="expected one of smoke, full"):
-        peers.problems("tiny")
+        accuracy.problems("tiny")
 
 
 # ---- Processes -----------------------------------------------------------------------------------
@@ -190,40 +192,39 @@ class FakeWorker:
 def fake(monkeypatch):
     monkeypatch.setattr(FakeWorker, "fits", [], raising=False)
     monkeypatch.setattr(FakeWorker, "failing", set(), raising=False)
-    monkeypatch.setattr(peers, "Worker", FakeWorker)
-    lacking = Contender(GONE, "gone", "module_that_is_not_there", lambda *_: None)
-    monkeypatch.setitem(peers.CONTENDERS, GONE, lacking)
+    monkeypatch.setattr(accuracy, "Worker", FakeWorker)
+    lacking = Entrant(GONE, "gone", "module_that_is_not_there", lambda *_: None)
+    monkeypatch.setitem(accuracy.CONTENDERS, GONE, lacking)
     return FakeWorker
 
 
-def race(folder, budget=60, **options):
-    problem = replace(TINY, budget_seconds=budget)
-    todo = peers.cases([problem], [QUICK, SLOW, GONE])
+def race(folder, budget=60.0, **options):
+    todo = accuracy.tasks([(TINY, budget)], [QUICK, SLOW, GONE])
     events = []
-    records = peers.run(todo, Store(folder, "m"), "fp", on_event=events.append, **options)
+    records = accuracy.run(todo, Store(folder, "m"), "fp", on_event=events.append, **options)
     return records, [event.what for event in events if event.what not in ("start", "round")]
 
 
 def test_contenders_are_fitted_until_they_reach_the_last_levels(fake, tmp_path):
     records, events = race(tmp_path)
-    assert events == ["done"] * (1 + len(peers.TOLERANCES))
+    assert events == ["done"] * (1 + len(accuracy.TOLERANCES))
     optimum, *fits = records
     assert optimum.facts["error_bound"] < 1e-9
     assert optimum.facts["loss"] < optimum.facts["loss_start"] == pytest.approx(np.log(2))
     last = [r for r in fits if r.series][-1]
     for series in last.series:
-        assert series.facts["grad_norm"] <= peers.GRAD_NORMS[-1]
-        assert 0 <= series.facts["suboptimality"] <= peers.SUBOPTIMALITIES[-1]
+        assert series.facts["grad_norm"] <= accuracy.GRAD_NORMS[-1]
+        assert 0 <= series.facts["suboptimality"] <= accuracy.SUBOPTIMALITIES[-1]
     before = fits[fits.index(last) - 1]
     for series in before.series:
         assert not (
-            series.facts["grad_norm"] <= peers.GRAD_NORMS[-1]
-            and series.facts["suboptimality"] <= peers.SUBOPTIMALITIES[-1]
+            series.facts["grad_norm"] <= accuracy.GRAD_NORMS[-1]
+            and series.facts["suboptimality"] <= accuracy.SUBOPTIMALITIES[-1]
         )
     assert fits.index(last) < len(fits) - 1
     # The quick one is repeated, the slow one is not.
     counts = {series.contender: len(series.samples_ns["fit"]) for series in last.series}
-    assert counts == {QUICK: peers.REPEATS, SLOW: 1}
+    assert counts == {QUICK: accuracy.REPEATS, SLOW: 1}
     assert "not installed" in last.facts["absent"][GONE]
 
 
@@ -241,7 +242,7 @@ def test_a_contender_that_fails_is_out(fake, tmp_path):
     assert [s.facts for r in records for s in r.series if s.contender == SLOW] == [
         {"failed": "stopped"}
     ]
-    assert fake.fits.count((SLOW, peers.TOLERANCES[0])) == 1
+    assert fake.fits.count((SLOW, accuracy.TOLERANCES[0])) == 1
 
 
 def test_a_contender_that_cannot_start_is_out(fake, tmp_path):
@@ -261,14 +262,14 @@ def test_an_interrupted_race_continues(fake, tmp_path, monkeypatch):
     class Interrupted(FakeWorker):
         fit = interrupted
 
-    monkeypatch.setattr(peers, "Worker", Interrupted)
+    monkeypatch.setattr(accuracy, "Worker", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         race(tmp_path)
-    monkeypatch.setattr(peers, "Worker", FakeWorker)
+    monkeypatch.setattr(accuracy, "Worker", FakeWorker)
     fake.fits.clear()
     records, events = race(tmp_path)
-    kept = sum(tol >= 1e-2 for tol in peers.TOLERANCES)
-    assert events == ["reused"] * (1 + kept) + ["done"] * (len(peers.TOLERANCES) - kept)
+    kept = sum(tol >= 1e-2 for tol in accuracy.TOLERANCES)
+    assert events == ["reused"] * (1 + kept) + ["done"] * (len(accuracy.TOLERANCES) - kept)
     assert all(tol < 1e-2 for _, tol in fake.fits)
     again, events = race(tmp_path)
     assert set(events) == {"reused"}
@@ -276,7 +277,7 @@ def test_an_interrupted_race_continues(fake, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_a_reason_to_skip(fake, tmp_path, monkeypatch):
-    monkeypatch.setattr(peers.machine, "available_memory", lambda: 100)
+    monkeypatch.setattr(accuracy.machine, "available_memory", lambda: 100)
     records, _ = race(tmp_path)
     assert records[0].skipped is None
     assert "of memory" in records[1].skipped
@@ -299,10 +300,10 @@ def test_the_table_shows_the_least_time_to_each_level(fake, tmp_path):
         ]
         assert row["seconds"] == min(there)
     summary, norms, losses = report.tables
-    assert summary.rows[-1] == ["tall", "1e-03", "1.00 ms", "2.00 s", SLOW, "2,000"]
+    assert summary.rows[-1] == ["tall", "1e-03", "1.00 ms", "~2.0 s", SLOW, "~2,000"]
     assert [row[0] for row in norms.rows] == [QUICK, SLOW]
-    assert norms.rows[0][1:] == ["1.00 ms"] * 3 + ["1.00", str(peers.REPEATS), "1 KB"]
-    assert losses.rows[1][1:] == ["2.00 s"] * 3
+    assert norms.rows[0][1:] == ["1.00 ms"] * 3 + ["1.00", str(accuracy.REPEATS), "1 KB"]
+    assert losses.rows[1][1:] == ["~2.0 s"] * 3
     text = tables.markdown(report)
     assert "Command: `halpbench peers --suite full`" in text
     assert "Absent, not installed (`pip install gone`): no such library." in text
@@ -313,7 +314,7 @@ def test_the_table_tells_of_what_was_not_reached(fake, tmp_path):
     race(tmp_path)
     (report,) = tables.build(Store(tmp_path, "m"))
     summary, norms, _ = report.tables
-    assert summary.rows[-1] == ["tall", "1e-03", "-", "2.00 s", SLOW, "-"]
+    assert summary.rows[-1] == ["tall", "1e-03", "-", "~2.0 s", SLOW, "-"]
     assert norms.rows[0] == [QUICK, "-", "-", "-", "", "", "unknown"]
     assert "halpbench, tolerance 1e-01: stopped." in norms.notes
 
@@ -329,7 +330,7 @@ def test_the_figure(fake, tmp_path):
 
 
 def test_the_command(fake, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(peers, "problems", lambda suite: {TINY.name: TINY})
+    monkeypatch.setattr(accuracy, "problems", lambda suite: {TINY.name: (TINY, 60.0)})
     arguments = ["peers", "--results", str(tmp_path), "--only", f"{QUICK},{SLOW}"]
     assert cli.main(arguments) == 0
     output = capsys.readouterr()
@@ -342,3 +343,24 @@ def test_the_command(fake, tmp_path, monkeypatch, capsys):
     assert report["data"]["time_to_accuracy"][0]["contender"] == QUICK
     (folder,) = (tmp_path / "tables").iterdir()
     assert (folder / "peers.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"budget_seconds": 30.0}, "reused"),
+        ({"grad_norms": (1e-1, 1e-2, 5e-3, 1e-3)}, "reused"),
+        ({"budget_seconds": 90.0}, "done"),
+        ({"grad_norms": (1e-1, 1e-4)}, "done"),
+    ],
+)
+def test_one_more_level_is_no_other_measurement(fake, tmp_path, change, expected):
+    """A tighter one is, for contenders have stopped before it; so is more time."""
+    race(tmp_path)
+    todo = [
+        msgspec.structs.replace(task, plan=msgspec.structs.replace(task.plan, **change))
+        for task in accuracy.tasks([(TINY, 60.0)], [QUICK, SLOW, GONE])
+        if task.case.kind == "fits"
+    ]
+    finished = Finished(Store(tmp_path, "m"), "fp")
+    assert all((finished.record(task) is not None) == (expected == "reused") for task in todo)

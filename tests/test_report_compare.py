@@ -3,14 +3,18 @@
 import json
 import re
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as altered
 
 from halpbench import cli
-from halpbench.bench import cases
-from halpbench.bench.records import Record, RecordError, Run, Series, Store, load
+from halpbench.bench import cases, suites
+from halpbench.bench.records import Record, RecordError, Series
+from halpbench.bench.runs import SavedRun, load
+from halpbench.bench.schema import full_case
+from halpbench.bench.store import Store
 from halpbench.report import agreement, compare
 
 MACHINE = {
@@ -32,6 +36,7 @@ MACHINE = {
     "python": "CPython 3.11",
     "revision": "abc123",
 }
+STARTED = "2024-01-01T00:00:00+00:00"
 LENGTHS = (16, 256, 4_096, 100_000)
 DTYPES = {"f32": 1000.0, "i16": 500.0, "i8": 250.0}
 
@@ -56,14 +61,14 @@ def run(seed, slower=None, *, name="", rounds=31, machine=MACHINE, backends=("av
                 )
                 for dtype, ns in DTYPES.items()
             )
-            case = cases.KernelCase("dot", n, backend, dtypes=tuple(DTYPES))
-            fields = {"started": "2024-01-01T00:00:00+00:00", "series": series}
-            records.append(Record("kernel", asdict(case), f"f{seed}", **fields))
-    return Run(name or f"run {seed}", f"f{seed}", machine, records)
+            case = cases.KernelCase("dot", n, backend, tuple(DTYPES))
+            fields = {"started": STARTED, "series": series}
+            records.append(Record("kernel", full_case("kernel", case), f"f{seed}", **fields))
+    return SavedRun(name or f"run {seed}", f"f{seed}", machine, records)
 
 
 def epochs_run(seed, norms):
-    contenders = (cases.Contender("svrg", "D32fM32f"), cases.Contender("halp", "D8M8"))
+    contenders = (cases.Setting("svrg", "D32fM32f"), cases.Setting("halp", "D8M8"))
     series = tuple(
         Series(
             contender.name,
@@ -81,10 +86,10 @@ def epochs_run(seed, norms):
         )
         for contender in contenders
     )
-    case = cases.EpochsCase(cases.FIGURE_1, "exact", "avx2", contenders)
+    case = cases.EpochsCase(suites.FIGURE_1, "exact", "avx2", contenders)
     facts = {"epoch_length": 1, "n_samples": 1, "n_features": 1}
-    record = Record("epochs", json.loads(json.dumps(asdict(case))), f"f{seed}", "t", series, facts)
-    return Run(f"run {seed}", f"f{seed}", MACHINE, [record])
+    record = Record("epochs", full_case("epochs", case), f"f{seed}", STARTED, series, facts)
+    return SavedRun(f"run {seed}", f"f{seed}", MACHINE, [record])
 
 
 def changed(path, value):
@@ -214,7 +219,7 @@ def test_what_may_differ_is_noted_if_it_may_explain(path, value, note):
 def test_what_one_run_lacks_is_noted():
     full, part = run(1), run(2)
     first, *others = part.records
-    first = replace(first, series=first.series[:2])
+    first = altered(first, series=first.series[:2])
     found = compare.compare([full, replace(part, records=[first, *others[1:]])])
     assert found.notes == ["in A, not in B: i8 in dot, 16, avx2; dot, 256, avx2"]
     assert len(found.rows) == 3 * len(LENGTHS) - 4
@@ -223,7 +228,7 @@ def test_what_one_run_lacks_is_noted():
 def test_a_missing_baseline_is_noted():
     part = run(2)
     first, *others = part.records
-    first = replace(first, series=first.series[1:])
+    first = altered(first, series=first.series[1:])
     found = compare.compare([run(1), replace(part, records=[first, *others])], "machines")
     assert found.notes[0] == "without a baseline in B: dot, 16, avx2"
     assert len(found.rows) == 2 * (len(LENGTHS) - 1)
@@ -255,8 +260,8 @@ def test_all_samples_of_a_case_count():
 def test_a_case_matches_whatever_the_rounds_and_its_neighbours():
     """Budgets, suites and which contenders stand beside do not change what is measured."""
     other = run(2)
-    case = {"at_least": 1, "suite": "smoke", "dtypes": ["i8"], "budget_seconds": 9}
-    records = [replace(r, case={**r.case, **case}) for r in other.records]
+    plan = {"at_least": 1, "suite": "smoke", "budget_seconds": 9.0}
+    records = [altered(r, case={**r.case, "dtypes": ["i8"]}, plan=plan) for r in other.records]
     found = compare.compare([run(1), replace(other, records=records)])
     assert len(found.rows) == 3 * len(LENGTHS)
 
@@ -290,12 +295,12 @@ def test_a_saved_run_is_read_back(tmp_path):
 
 def test_folders_and_files_hold_the_last_build(tmp_path):
     store = Store(tmp_path, "cpu")
-    for number, started in ((1, "2024-01-02"), (2, "2024-01-01")):
-        made = run(number)
-        store.add_machine(made.fingerprint, MACHINE)
-        for record in made.records:
-            store.add(replace(record, started=started))
-    for path in (tmp_path, store.raw, store.raw / "kernel.jsonl"):
+    for number, year in ((2, 2024), (1, 2023)):  # as if the clock had been set back
+        measured = run(number)
+        store.add_machine(measured.fingerprint, MACHINE)
+        for record in measured.records:
+            store.add(altered(record, started=f"{year}-01-01T00:00:00+00:00"))
+    for path in (tmp_path, store.raw, store.raw / "records.jsonl"):
         with pytest.warns(UserWarning, match="2 builds; the last measured is taken"):
             (found,) = load(path, compare.KINDS)
         assert found.fingerprint == "f1"
@@ -314,9 +319,12 @@ def test_a_results_folder_holds_a_run_a_machine(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not a saved run: not JSON"),
-        ('{"schema": 2}', "not a saved run: got schema 2; expected 1"),
-        ('{"schema": 1, "machines": {}}', "field 'fingerprint': got NoneType"),
+        ("{", "not a saved run: Input data was truncated"),
+        ('{"schema": 3}', r"not a saved run: Invalid enum value 3 - at `\$.schema`"),
+        (
+            '{"schema": 1, "machines": {}}',
+            "unknown field `machines`",
+        ),
     ],
 )
 def test_a_foreign_file_is_refused(tmp_path, content, message):
@@ -330,7 +338,7 @@ def test_a_bad_record_of_a_saved_run_is_named(tmp_path):
     content = json.loads((tmp_path / "A.json").read_text())
     content["records"][1]["series"] = 7
     (tmp_path / "A.json").write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match=r"A\.json, record 2 skipped: field 'series'"):
+    with pytest.warns(UserWarning, match=r"A\.json, record 2 skipped: .* - at `\$.series`"):
         (found,) = load(tmp_path / "A.json", compare.KINDS)
     assert len(found.records) == len(LENGTHS) - 1
 
@@ -352,6 +360,74 @@ def test_the_gate(files, capsys):
     assert cli.main(["compare", *files, "--fail-below", "0.7"]) == 0
     assert cli.main(["compare", *files[::-1], "--fail-below", "0.9"]) == 0
     assert cli.main(["compare", *files, "--across", "machines", "--fail-below", "0.9"]) == 1
+
+
+def unmeasured(run, index, **reason):
+    """The run with a last record of one of its cases that has no samples."""
+    record = altered(run.records[index], series=(), id="again", **reason)
+    return replace(run, records=[*run.records, record])
+
+
+def without(run, index):
+    return replace(run, records=[r for i, r in enumerate(run.records) if i != index])
+
+
+@pytest.mark.parametrize("across", compare.ACROSS)
+@pytest.mark.parametrize(
+    ("other", "loss"),
+    [
+        (without(run(1), 1), "lost: dot, 256, avx2 (B)"),
+        (unmeasured(run(1), 1, skipped="no memory"), "skipped: dot, 256, avx2 (B): no memory"),
+        (unmeasured(run(1), 1, wrong="1 is 2"), "wrong: dot, 256, avx2 (B): 1 is 2"),
+    ],
+)
+def test_what_is_no_longer_measured_fails_the_gate(tmp_path, capsys, other, loss, across):
+    """The record appended last decides, even if an earlier one of the case has samples."""
+    what = loss.partition(":")[0]
+    run(1).save(tmp_path / "A.json")
+    other.save(tmp_path / "B.json")
+    gate = ["compare", *(str(tmp_path / f"{name}.json") for name in "AB"), "--across", across]
+    gate += ["--fail-below", "0.5"]
+    # Another machine has other backends: nothing is lost by that.
+    passes = (what, across) == ("lost", "machines")
+    assert cli.main(gate) == (0 if passes else 1)
+    assert (loss in capsys.readouterr().err) == (not passes)
+    assert cli.main([*gate, "--allow", what]) == 0
+    others = ",".join(set(compare.LOSSES) - {what})
+    assert cli.main([*gate, "--allow", others]) == (0 if passes else 1)
+    capsys.readouterr()
+    assert cli.main([*gate, "--json"]) == (0 if passes else 1)
+    losses = json.loads(capsys.readouterr().out)["losses"]
+    assert [one["what"] for one in losses] == ([] if passes else [what])
+
+
+def test_a_contender_that_is_lost_fails_the_gate():
+    part = run(1)
+    first, *others = part.records
+    part = replace(part, records=[altered(first, series=first.series[:2]), *others])
+    (loss,) = compare.compare([run(1), part]).losses
+    assert (loss.what, loss.case) == ("lost", "i8 in dot, 16, avx2")
+    assert compare.compare([part, run(1)]).losses == [], "what is new is no loss"
+
+
+def test_a_wrong_result_fails_the_gate_whatever_the_first_run_had():
+    wrong = unmeasured(run(1), 1, wrong="1 is 2")
+    assert [loss.what for loss in compare.compare([without(run(1), 1), wrong]).losses] == ["wrong"]
+    skipped = unmeasured(run(1), 1, skipped="no memory")
+    assert compare.compare([without(run(1), 1), skipped]).losses == []
+
+
+def test_a_run_of_which_nothing_is_left_fails_the_gate(tmp_path):
+    run(1).save(tmp_path / "A.json")
+    nothing = [altered(r, series=(), wrong="1 is 2") for r in run(1).records]
+    replace(run(1), records=nothing).save(tmp_path / "B.json")
+    paths = [str(tmp_path / f"{name}.json") for name in "AB"]
+    assert cli.main(["compare", *paths, "--fail-below", "0.5"]) == 1
+
+
+def test_what_may_be_allowed_is_named(files, capsys):
+    assert cli.main(["compare", *files, "--fail-below", "0.5", "--allow", "slow"]) == 2
+    assert "--allow: got 'slow'; expected some of lost, skipped, wrong" in capsys.readouterr().err
 
 
 def test_a_gate_that_could_not_close_is_an_error(tmp_path, capsys):
@@ -410,11 +486,11 @@ def test_two_real_runs(tmp_path, monkeypatch, capsys):
     """Measured, saved, compared: the same code twice, on this machine."""
 
     def suite(name, *, backends, repeats, **_):
-        fixed = {"at_least": repeats, "at_most": repeats, "budget_seconds": 0.0}
-        dtypes = ("f32", "i8")
-        return [cases.KernelCase("dot", n, backends[0], dtypes=dtypes, **fixed) for n in (16, 64)]
+        plan = cases.Plan(at_least=repeats, at_most=repeats, budget_seconds=0.0)
+        kernels = [cases.KernelCase("dot", n, backends[0], ("f32", "i8")) for n in (16, 64)]
+        return [cases.Planned(kernel, plan) for kernel in kernels]
 
-    monkeypatch.setattr(cases, "suite", suite)
+    monkeypatch.setattr(suites, "suite", suite)
     results = ["--results", str(tmp_path), "--repeats", "8"]
     for name in ("A.json", "B.json"):
         save = ["--fresh", "--save", str(tmp_path / name)]

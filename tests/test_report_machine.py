@@ -5,7 +5,8 @@ import json
 import pytest
 
 from halpbench.bench import machine as bench_machine
-from halpbench.report import machine, shapes
+from halpbench.bench import machine_shape
+from halpbench.report import machine
 
 CEILINGS = {
     "read": [
@@ -48,12 +49,12 @@ def test_every_group_has_lines_and_names_the_facts(here):
 
 def test_a_record_has_what_is_expected_of_one(here):
     measured = here | {"ceilings": CEILINGS}
-    assert shapes.misfit(json.loads(json.dumps(measured)), shapes.MACHINE, "machine") == ""
+    assert machine_shape.fault(json.loads(json.dumps(measured))) == ""
 
 
 def test_a_machine_of_which_little_is_known(tmp_path):
     record = bench_machine.record(tmp_path)
-    assert shapes.misfit(record, shapes.MACHINE, "machine") == ""
+    assert machine_shape.fault(record) == ""
     groups = dict(machine.describe(record))
     assert groups["CPU"]["caches"] == "unknown"
     assert "turbo unknown" in groups["System"]["governor"]

@@ -6,10 +6,10 @@ import re
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -17,10 +17,11 @@ pytest.importorskip("jinja2")
 from browser import CHROMIUM, Browser
 from test_report_roofline import CEILINGS
 from test_report_roofline import kernel as worked
-from test_report_tables import call, epochs, kernel
+from test_report_tables import PROBLEM, call, epochs, kernel
 
 from halpbench.bench import experiments, machine
-from halpbench.bench.records import Record, Store, stores
+from halpbench.bench.records import Record
+from halpbench.bench.store import Store, stores
 from halpbench.report import page
 from halpbench.report.page import sort_value
 
@@ -42,10 +43,12 @@ TITLES = (
 def root(tmp_path_factory):
     """Results of two machines, one with names that HTML must not take for its own."""
     root = tmp_path_factory.mktemp("results")
-    problem = {"name": NASTY, "n_classes": 10, "l2": 0.1, "step_size": 0.01}
+    problem = {**PROBLEM, "name": NASTY}
     named = epochs()
     named = replace(named, case={**named.case, "problem": problem})
-    left_out = replace(named, case={**named.case, "data": "exact"}, series=(), skipped=NASTY)
+    left_out = replace(
+        named, case={**named.case, "data": "exact"}, series=(), skipped=NASTY, id="other"
+    )
     this = machine.record()
     for name, model in (("fast-cpu", "Fast CPU"), ("slow-cpu", NASTY)):
         store = Store(root, name)
@@ -61,7 +64,7 @@ def root(tmp_path_factory):
             left_out,
         ):
             store.add(record)
-    with open(store.raw / "kernel.jsonl", "a") as file:
+    with open(store.raw / "records.jsonl", "a") as file:
         file.write(NASTY + "\n")
     paper = Store(root / "paper", "fast-cpu")
     experiments.run(experiments.experiments("fig2", "smoke"), paper, "f")
@@ -70,7 +73,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(root):
-    with pytest.warns(UserWarning, match=r"line 11 skipped: not JSON"):
+    with pytest.warns(UserWarning, match=r"line 14 skipped: not JSON"):
         results = [page.read(store) for store in stores(root)]
     return page.write(root, results)
 
@@ -178,7 +181,7 @@ def test_machines_compare_by_ratios(text):
 
 
 def test_provenance(elements):
-    assert "f13" + "2024" + "2024-01-01T00:00:00" in re.sub(r"\s", "", elements.text)
+    assert "f13" + 2 * "2024-01-01T00:00:00+00:00" in re.sub(r"\s", "", elements.text)
     assert "raw records of 2024 to 20" in elements.text
     assert "Skipped: 1 of kind epochs" in elements.text
     assert "No record is damaged." in elements.text
@@ -186,8 +189,8 @@ def test_provenance(elements):
 
 def test_foreign_records_are_not_drawn(tmp_path):
     store = Store(tmp_path / "paper", "fast-cpu")
-    store.add(Record("curves", {"figure": "fig1"}, "f", "2024"))
-    with pytest.warns(UserWarning, match="fig1 is not drawn"):
+    store.add(Record("curves", {"figure": "fig1"}, "f", "2024-01-01T00:00:00+00:00"))
+    with pytest.warns(UserWarning, match="line 1 skipped: not a record"):
         assert "<svg" not in page.write(tmp_path, []).read_text()
 
 

@@ -1,13 +1,14 @@
 """The roofline of made-up records on a made-up machine, whose bounds are known."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from test_report_tables import MACHINE as DESCRIBED
+from test_report_tables import PROBLEM, STARTED
 
 from halpbench.bench import work
-from halpbench.bench.records import Record, Series, Store
-from halpbench.report import roofline, tables
+from halpbench.bench.records import Record, Series
+from halpbench.bench.store import Store
+from halpbench.report import epochs, kernels, roofline, tables
 
 CEILINGS = {
     "read": [
@@ -44,9 +45,9 @@ def kernel(op, n, ns_by_dtype, **changes):
         )
         for dtype, ns in ns_by_dtype.items()
     )
-    case = {"op": op, "n": n, "backend": "avx2", "classes": 1, "suite": "full"}
-    case |= {"beside": "dot" if op == "axpy" else "", "tables": ["kernels"]}
-    return Record("kernel", case, "f", "2024-01-01T00:00:00", series, **changes)
+    case = {"op": op, "n": n, "backend": "avx2", "classes": 1, "dtypes": list(ns_by_dtype)}
+    case["beside"] = "dot" if op == "axpy" else ""
+    return Record("kernel", case, "f", STARTED, series, **changes)
 
 
 def steps(contender="HALP D8M8", samples=(900, 100, 100), n=100, data_bytes=10**6):
@@ -63,16 +64,16 @@ def steps(contender="HALP D8M8", samples=(900, 100, 100), n=100, data_bytes=10**
         },
     }
     times = {name: tuple(samples) for name in ("inner", "full_gradient", "epoch")}
-    problem = {"name": "made-up", "n_classes": 1, "l2": 0.1, "step_size": 0.5}
+    problem = {**PROBLEM, "n_classes": 1, "step_size": 0.5}
     case = {"problem": problem, "data": "quantized", "backend": "avx2", "contenders": []}
-    case |= {"suite": "full", "tables": ["epochs"]}
     shape = {"n_samples": 5, "n_features": n, "epoch_length": 10}
     series = (Series(contender, times, facts),)
-    return Record("epochs", case, "f", "2024-01-01T00:00:00", series, shape)
+    return Record("epochs", case, "f", STARTED, series, shape)
 
 
 def rows(*records):
-    return roofline.make(records, MACHINE)[0]["roofline"]
+    others = {**kernels.make(records)[0], **epochs.make(records)[0]}
+    return roofline.make(records, MACHINE, others)[0]["roofline"]
 
 
 def test_memory_binds_where_it_takes_longer():
@@ -131,30 +132,31 @@ def test_the_other_op_beside_a_kernel_is_not_taken_for_it():
 
 
 def test_reading_alone_and_what_has_no_epoch_are_left_out():
-    assert roofline.make([kernel("read", 10, {"i8": 5})], MACHINE) == ({}, [])
-    assert roofline.make([steps(samples=())], MACHINE) == ({}, [])
+    assert roofline.make([kernel("read", 10, {"i8": 5})], MACHINE, {}) == ({}, [])
+    assert roofline.make([steps(samples=())], MACHINE, {}) == ({}, [])
 
 
 def test_without_ceilings_there_is_no_roofline():
     record = kernel("dot", 10, {"i8": 5})
-    assert roofline.make([record], DESCRIBED) == ({}, [])
+    assert roofline.make([record], DESCRIBED, kernels.make([record])[0]) == ({}, [])
     others = [row for row in CEILINGS["multiply_add"] if row["dtype"] == "f32"]
     for some in ([], others):
         machine = {"ceilings": CEILINGS | {"multiply_add": some}}
-        assert roofline.make([record], machine) == ({}, [])
+        assert roofline.make([record], machine, kernels.make([record])[0]) == ({}, [])
 
 
 def test_old_records_without_counts_are_left_out():
     old = Series("i8", {"calls": (10, 10)}, {"calls": 1, "bytes": 2})
     record = replace(kernel("dot", 10, {"i8": 5}), series=(old,))
-    assert roofline.make([record], MACHINE) == ({}, [])
+    assert roofline.make([record], MACHINE, kernels.make([record])[0]) == ({}, [])
 
 
 def test_tables():
-    made = roofline.make([kernel("dot", 400, {"f32": 32, "i8": 16}), steps()], MACHINE)[1]
-    kernels, solvers = made
-    assert kernels.header == ("elements", "f32", "i8")
-    assert kernels.rows == [["dot, 400", "200% L2", "50% L1"]]
+    records = [kernel("dot", 400, {"f32": 32, "i8": 16}), steps()]
+    others = {**kernels.make(records)[0], **epochs.make(records)[0]}
+    calls, solvers = roofline.make(records, MACHINE, others)[1]
+    assert calls.header == ("elements", "f32", "i8")
+    assert calls.rows == [["dot, 400", "200% L2", "50% L1"]]
     assert solvers.rows == [
         ["made-up", "quantized", "HALP D8M8", "10.0", "100% DRAM", "20.0", "100% ops"]
     ]

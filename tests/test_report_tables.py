@@ -1,16 +1,20 @@
 """Tables from made-up records, whose numbers are known."""
 
+import cProfile
 import csv
 import io
 import json
 import math
-from dataclasses import replace
+import pstats
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
-from halpbench.bench.records import Record, Series, Store
-from halpbench.report import cells, tables
+from halpbench.bench import stats
+from halpbench.bench.records import Record, Series
+from halpbench.bench.store import Store
+from halpbench.report import calls, cells, tables
 from halpbench.report import epochs as epoch_tables
 
 MACHINE = {
@@ -50,6 +54,18 @@ MACHINE = {
     "state": {"load_1min": 0.1, "memory_available_bytes": 4 * 2**30},
 }
 
+STARTED = "2024-01-01T00:00:00+00:00"
+PROBLEM = {
+    "name": "made-up",
+    "dataset": "made-up",
+    "model": "softmax",
+    "n_samples": 50,
+    "n_features": 1000,
+    "n_classes": 10,
+    "l2": 0.1,
+    "step_size": 0.01,
+}
+
 
 def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
     """A record of three samples of ten calls each; `ns_by_dtype`: time of a call."""
@@ -57,23 +73,20 @@ def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
         Series(dtype, {"calls": (10 * ns,) * 3}, {"calls": 10, "bytes": 2 * n})
         for dtype, ns in ns_by_dtype.items()
     )
-    case = {"op": op, "n": n, "backend": backend, "suite": "full", "classes": 1, "beside": ""}
-    if op == "axpy":
-        case["beside"] = "dot"
-    case["tables"] = ["kernels", "epochs"] if op == "read" else ["kernels"]
-    fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
+    case = {"op": op, "n": n, "backend": backend, "dtypes": list(ns_by_dtype), "classes": 1}
+    case["beside"] = "dot" if op == "axpy" else ""
+    fields = {"fingerprint": "f", "started": STARTED, "series": series}
     return Record("kernel", case, **(fields | changes))
 
 
 def call(n, ours, theirs=None, dtype="i8", **changes):
-    """A record of calls; `theirs`: time of the peer's, None if it is not installed."""
+    """A record of calls; `theirs`: time of the other library's, None if it is not installed."""
     ns = {"halpbench": ours} | ({"numkong 7": theirs} if theirs else {})
     series = kernel("dot", n, ns).series
-    case = {"n": n, "dtype": dtype, "backend": "avx2", "suite": "full", "tables": ["kernels"]}
-    case["peers"] = ["numkong 7" if theirs else "numkong"]
-    return Record(
-        "call", case, **({"fingerprint": "f", "started": "2024", "series": series} | changes)
-    )
+    case = {"n": n, "dtype": dtype, "backend": "avx2"}
+    case["libraries"] = ["numkong 7" if theirs else "numkong"]
+    fields = {"fingerprint": "f", "started": STARTED, "series": series}
+    return Record("call", case, **(fields | changes))
 
 
 def epochs_series(contender, epoch_ns, width, norms):
@@ -105,15 +118,13 @@ def epochs(series=None, **changes):
         epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.6, 0.06, 0.006]),
     )
     case = {
-        "problem": {"name": "made-up", "n_classes": 10, "l2": 0.1, "step_size": 0.01},
+        "problem": PROBLEM,
         "data": "quantized",
         "backend": "avx2",
         "contenders": [
-            {"precision": "D32fM32f", "options": []},
-            {"precision": "D8M8", "options": [["mu", 3.0]]},
+            {"algorithm": "svrg", "precision": "D32fM32f"},
+            {"algorithm": "halp", "precision": "D8M8", "mu": 3.0},
         ],
-        "tables": ["epochs", "convergence"],
-        "suite": "full",
     }
     facts = {
         "n_samples": 50,
@@ -121,7 +132,7 @@ def epochs(series=None, **changes):
         "epoch_length": 100,
         "source": "a generator",
     }
-    fields = {"fingerprint": "f", "started": "2024-01-01T00:00:00", "series": series}
+    fields = {"fingerprint": "f", "started": STARTED, "series": series}
     return Record("epochs", case, facts=facts, **(fields | changes))
 
 
@@ -210,19 +221,19 @@ def test_updates_are_compared_with_the_op_beside_them(store):
     assert {r["dtype"] for r in rows if r["op"] == "axpy"} == {"f32", "i8"}
 
 
-def test_calls_are_compared_with_the_peer(store):
+def test_calls_are_compared_with_the_other_library(store):
     (line,) = report(store, "kernels").data["calls"]
-    assert (line["ns"], line["peer_ns"], line["ratio_to_peer"]) == (50, 100, 2)
+    assert (line["ns"], line["library_ns"], line["ratio_to_library"]) == (50, 100, 2)
 
 
-def test_a_peer_that_is_not_installed_is_absent(store):
-    store.add(call(16, 50, started="2024-05-01"))
+def test_a_library_that_is_not_installed_is_absent(store):
+    store.add(call(16, 50, started="2024-05-01T00:00:00+00:00"))
     found = report(store, "kernels")
     text = tables.markdown(found)
     assert "| 16 | i8 | 50.0 | absent | halpbench alone |" in text
     assert "numkong: not installed; `pip install '.[peers]'` adds it." in text
     (line,) = found.data["calls"]
-    assert (line["peer"], "peer_ns" in line) == ("numkong", False)
+    assert (line["library"], "library_ns" in line) == ("numkong", False)
     summary = tables.markdown(report(store, "summary"))
     assert "numkong" not in summary
 
@@ -230,7 +241,7 @@ def test_a_peer_that_is_not_installed_is_absent(store):
 def test_who_wins_at_each_size(store):
     """NumPy's float32 dot is the fastest here; of two that are as fast, neither is."""
     times = {"halpbench": 40, "numkong 7": 60, "numpy 2": 20}
-    case = {**call(16, 1).case, "dtype": "f32", "peers": ["numkong 7", "numpy 2"]}
+    case = {**call(16, 1).case, "dtype": "f32", "libraries": ["numkong 7", "numpy 2"]}
     store.add(replace(call(16, 1), case=case, series=kernel("dot", 16, times).series))
     case |= {"dtype": "f64"}
     store.add(
@@ -249,7 +260,11 @@ def test_who_wins_at_each_size(store):
 def test_a_call_without_dtype_is_of_int8(store):
     """As records of earlier versions are."""
     case = {"n": 100, "backend": "avx2", "peer": "", "suite": "full", "tables": ["kernels"]}
-    store.add(replace(call(100, 70), case=case))
+    old = call(100, 70).as_dict() | {"schema": 1, "case": case}
+    for name in ("id", "plan", "wrong"):
+        del old[name]
+    with open(store.raw / "call.jsonl", "w") as file:
+        file.write(json.dumps(old) + "\n")
     assert "| 100 | i8 | 70.0 |" in tables.markdown(report(store, "kernels"))
 
 
@@ -269,7 +284,7 @@ def test_speedup_to_the_same_norm(store, norms, expected):
         epochs_series("SVRG D32fM32f", 400_000, 4, [10.0, 0.5, 0.05, 0.005]),
         epochs_series("HALP D8M8", 100_000, 1, norms),
     )
-    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    store.add(epochs(series, started="2024-02-01T00:00:00+00:00"))
     found = row(report(store, "epochs").data["epochs"], contender="HALP D8M8")
     if norms[-1] == 0.01:
         # float32 needs 2 + log10(0.05 / 0.01) epochs for what takes this one 3.
@@ -298,7 +313,7 @@ def test_a_contender_that_diverged(store):
     later = epochs_series("HALP D8M16", 200_000, 1, [10.0, 5.0, 4.0])
     for series in (diverged, later):
         series.facts["diverged"] = True
-    store.add(epochs((*epochs().series[:2], later, diverged), started="2024-02-01T00:00:00"))
+    store.add(epochs((*epochs().series[:2], later, diverged), started="2024-02-01T00:00:00+00:00"))
     found = report(store, "epochs")
     text = tables.markdown(found)
     assert "| HALP D8M8 | diverged |  |  |  |  |  |" in text
@@ -314,7 +329,7 @@ def test_what_is_not_reached_has_no_time(store):
         epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.5, 0.04]),
         epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.9, 0.2]),
     )
-    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    store.add(epochs(series, started="2024-02-01T00:00:00+00:00"))
     found = report(store, "convergence")
     line = row(found.data["reached"], contender="HALP D8M8", gradient_norm=0.1)
     assert (line["epoch"], line["seconds"]) == (None, None)
@@ -337,7 +352,7 @@ def test_summary(store):
 
 def test_another_backend_has_its_own_epochs(store):
     case = {**epochs().case, "backend": "sse41"}
-    store.add(replace(epochs(), case=case, started="2024-03-01"))
+    store.add(replace(epochs(), case=case, started="2024-03-01T00:00:00+00:00"))
     found = report(store, "epochs")
     assert {r["backend"] for r in found.data["epochs"]} == {"avx2", "sse41"}
     shown = [table.title for table in found.tables if table.brief]
@@ -376,13 +391,13 @@ def test_every_table_fits_the_console(store):
         replace(s, samples_ns={k: (9, v[1], v[2] * factor) for k, v in s.samples_ns.items()})
         for s, factor in zip(epochs().series, (1, 3, 5), strict=True)
     )
-    store.add(epochs(series, started="2024-02-01T00:00:00"))
+    store.add(epochs(series, started="2024-02-01T00:00:00+00:00"))
     console = Console(width=tables.CONSOLE_WIDTH, file=io.StringIO(), force_terminal=False)
     tables.show(tables.build(store), console)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= tables.CONSOLE_WIDTH
     assert "…" not in text, "a cell was cut short"
-    assert "3.20 [2.40-4.00]" in text
+    assert "~3.2 (2.4-4.0)" in text
     assert "dot, avx2" in text
     assert "dot, scalar" not in text, "the console shows the best backend alone"
 
@@ -408,7 +423,7 @@ def test_files(store):
         "trajectories.csv",
     ]
     content = json.loads((store.tables / "epochs.json").read_text())
-    assert content["schema"] == 1
+    assert content["schema"] == 2
     assert content["machine"] == MACHINE
     assert row(content["data"]["epochs"], contender="HALP D8M8")["inner_speedup_over_f32"] == 4
     with open(store.tables / "kernels.csv", newline="") as file:
@@ -424,31 +439,31 @@ def test_making_tables_again_gives_the_same_files(store):
 
 
 def test_the_newest_record_of_a_case_counts(store):
-    store.add(kernel("dot", 1000, {"f32": 400, "i8": 50}, started="2024-03-01T00:00:00"))
+    store.add(kernel("dot", 1000, {"f32": 400, "i8": 50}, started="2024-03-01T00:00:00+00:00"))
     rows = report(store, "kernels").data["kernels"]
     assert row(rows, op="dot", backend="avx2", dtype="i8")["ns"] == 50
     assert row(rows, backend="scalar", dtype="i8")["ns"] == 4000, "others stay"
 
 
 def test_builds_are_not_mixed(store):
-    """A record of another build, and of another suite, makes a report of its own."""
-    newer = kernel("dot", 7, {"f32": 1, "i8": 1}, started="2025-01-01T00:00:00", fingerprint="g")
+    """Records of another build make a report of their own; the suite is of no account."""
+    newer = kernel("dot", 7, {"f32": 1, "i8": 1}, fingerprint="g")
     store.add(newer)
     kernels = report(store, "kernels")
     assert {r["n"] for r in kernels.data["kernels"]} == {7}
     assert kernels.machine == {}
     assert "Machine: unknown" in tables.markdown(kernels)
     assert report(store, "epochs").machine == MACHINE
-    smoke = dict(newer.case) | {"suite": "smoke", "n": 8}
-    store.add(replace(newer, case=smoke, started="2026-01-01T00:00:00"))
-    assert {r["n"] for r in report(store, "kernels").data["kernels"]} == {8}
+    smoke = dict(newer.case) | {"n": 8}
+    store.add(replace(newer, case=smoke, plan={"suite": "smoke"}, id="another"))
+    assert {r["n"] for r in report(store, "kernels").data["kernels"]} == {7, 8}
     assert "--suite smoke" in report(store, "kernels").command
 
 
 def test_skipped_cases_are_named_with_their_reason(store):
-    store.add(epochs(series=None, started="2024-02-01T00:00:00"))
+    store.add(epochs(series=None, started="2024-02-01T00:00:00+00:00"))
     skipped = replace(
-        epochs(), series=(), facts={}, skipped="needs 9 GB", started="2025-01-01T00:00:00"
+        epochs(), series=(), facts={}, skipped="needs 9 GB", started="2025-01-01T00:00:00+00:00"
     )
     store.add(skipped)
     found = report(store, "epochs")
@@ -459,15 +474,15 @@ def test_skipped_cases_are_named_with_their_reason(store):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "foreign"}, "got kind 'foreign'"),
-        ({"case": {"tables": ["epochs"]}}, "epochs.case lacks suite"),
-        ({"facts": {}}, "epochs.facts lacks epoch_length"),
-        ({"series": ()}, "epochs.series: got .*; expected a list"),
-        ({"series": (Series("x", {}, {}),)}, r"epochs.series\[0\].samples_ns lacks epoch"),
+        ({"kind": "foreign"}, r"Invalid value 'foreign' - at `\$.kind`"),
+        ({"case": {"data": "exact"}}, r"missing required field `problem` - at `\$.case`"),
+        ({"facts": {}}, "facts lack epoch_length"),
+        ({"series": ()}, "got no series of a case that was measured"),
+        ({"series": (Series("x", {}, {}),)}, r"field `inner` - at `\$.series\[0\].samples_ns`"),
     ],
 )
 def test_records_that_lack_fields_are_named_and_left_out(store, change, message):
-    store.add(replace(epochs(), started="2030-01-01T00:00:00", **change))
+    store.add(replace(epochs(), started="2030-01-01T00:00:00+00:00", **change))
     with pytest.warns(UserWarning, match=message):
         found = tables.build(store)
     assert [r.name for r in found] == ["kernels", "epochs", "convergence", "summary"]
@@ -491,3 +506,107 @@ def test_numbers(value, expected):
 )
 def test_seconds(value, expected):
     assert cells.seconds(value) == expected
+
+
+# ---- Scatter -------------------------------------------------------------------------------------
+
+
+def columns(value, low, high, count=stats.FEW):
+    return {**cells.columns("x", stats.Estimate(value, low, high, count)), "repetitions": count}
+
+
+@pytest.mark.parametrize(
+    ("row", "plain", "interval", "time"),
+    [
+        (columns(1.234, 1.2, 1.3), "1.23", "1.23 [1.20-1.30]", "1.23 ms"),
+        # The ends are more than a quarter apart: two digits.
+        (columns(1.301, 1.1, 1.5), "~1.3", "~1.3 [1.1-1.5]", "~1.3 ms"),
+        # More than a factor of two: a speedup of 126 on a busy machine is none.
+        (columns(126.0, 24.0, 310.0, 31), "~24-310", "~24-310", "~24-310 ms"),
+        (columns(900.0, 700.0, 2100.0), "~700-2,100", "~700-2,100", "~700 ms-2.1 s"),
+        # Fewer than six samples have a range and no interval.
+        (columns(3.2, 2.9, 3.4, 5), "~3.2", "~3.2 (2.9-3.4)", "~3.2 ms"),
+        (columns(3.21, 3.2, 3.22, 2), "~3.2", "~3.2 (3.2-3.2)", "~3.2 ms"),
+        (columns(5.0, 5.0, 5.0, 1), "~5.0", "~5.0", "~5.0 ms"),
+        # A contender against itself.
+        (columns(1.0, 1.0, 1.0, 2), "1.00", "1.00", "1.00 ms"),
+        (columns(123_456.0, 110_000.0, 150_000.0), "~120,000", None, "~120 s"),
+        (columns(1.0, 0.0, 1.5), "~0-1.5", "~0-1.5", None),
+    ],
+)
+def test_a_cell_says_how_certain_it_is(row, plain, interval, time):
+    assert cells.plain(row, "x") == plain
+    assert interval is None or cells.interval(row, "x") == interval
+    assert time is None or cells.time(row, "x", 1e-3) == time
+
+
+def test_a_cell_has_its_value():
+    row = columns(126.0, 24.0, 310.0)
+    assert cells.plain(row, "x").value == cells.interval(row, "x").value == 126.0
+    assert cells.time(row, "x", 1e-3).value == pytest.approx(0.126)
+    assert (cells.number(12_345.6).value, cells.size(50_000).value) == (12_345.6, 50_000)
+    assert cells.share(0.25, " L1") == "25% L1"
+    assert cells.norm(None).value is None
+    assert cells.plain(None, "x").value is None
+
+
+def test_the_mark_is_explained_under_the_tables_that_have_it(store):
+    """Half of the samples are disturbed: the ratio of the smoke run is not told as a fact."""
+    f32, i8 = kernel("dot", 50, {"f32": 400, "i8": 100}).series
+    disturbed = replace(i8, samples_ns={"calls": (10, 1000, 10, 1000, 10, 1000, 10)})
+    calm = replace(f32, samples_ns={"calls": (4000,) * 7})
+    store.add(replace(kernel("dot", 50, {"f32": 400, "i8": 100}), series=(calm, disturbed)))
+    shown = {table.title: table for table in report(store, "kernels").tables}
+    text = "\n".join(tables.markdown_table(shown["dot, avx2"]))
+    assert "| ~4.0-400 |" in text
+    assert "400 [" not in text
+    assert "they scatter so much that the interval is all that is known" in text
+    assert not any("scatter" in note for note in shown["axpy, avx2"].notes)
+
+
+def test_what_was_not_measured_stands_under_its_table(store):
+    for n, why in ((2000, {"skipped": "no memory"}), (3000, {"wrong": "got 1, expected 2"})):
+        store.add(replace(kernel("dot", n, {"i8": 1}), series=(), **why))
+    store.add(replace(call(99, 1), series=(), wrong="got 3, expected 4"))
+    found = report(store, "kernels")
+    notes = {table.title: table.notes for table in found.tables}
+    assert notes["dot, avx2"][-2:] == [
+        "dot, 2,000, avx2: skipped, no memory",
+        "dot, 3,000, avx2: WRONG, got 1, expected 2",
+    ]
+    assert "call of dot i8, 99, avx2: WRONG, got 3, expected 4" in notes[calls.TITLE]
+    assert found.notes == []
+    assert not any("memory" in note for note in notes["axpy, avx2"])
+
+
+def test_a_kernel_that_became_wrong_has_no_older_time(store):
+    store.add(replace(kernel("axpy", 4096, {"i8": 1}), series=(), wrong="got 1, expected 2"))
+    assert not [r for r in report(store, "kernels").data["kernels"] if r["op"] == "axpy"]
+
+
+def test_nothing_is_resampled_twice(store):
+    """The overviews are made of the rows of the other tables, without samples of their own."""
+    profile = cProfile.Profile()
+    profile.runcall(tables.build, store)
+    resampled = sum(
+        count
+        for (_, _, name), (count, *_) in pstats.Stats(profile).stats.items()
+        if name == "_bootstrap_median"
+    )
+    times, ratios = 0, 0
+    for r in report(store, "kernels").data["kernels"] + report(store, "kernels").data["bandwidth"]:
+        times += 1
+        ratios += ("ratio_to_f32" in r) + ("ratio_to_beside" in r)
+    for _ in report(store, "kernels").data["calls"]:
+        times, ratios = times + 2, ratios + 2  # both libraries; ours over it, and the lead
+    for _ in report(store, "epochs").data["epochs"]:
+        times, ratios = times + 3, ratios + 4  # inner, gradient, epoch; two parts over two others
+    assert resampled == times + ratios
+
+
+def test_the_clock_does_not_decide_what_is_newest(store):
+    store.add(kernel("dot", 1000, {"f32": 1, "i8": 1}, started="1999-01-01T00:00:00+00:00"))
+    rows = report(store, "kernels").data["kernels"]
+    assert row(rows, op="dot", backend="avx2", dtype="i8")["ns"] == 1
+    store.add(kernel("dot", 7, {"i8": 1}, fingerprint="g", started="1998-01-01T00:00:00+00:00"))
+    assert {r["n"] for r in report(store, "kernels").data["kernels"]} == {7}

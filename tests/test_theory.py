@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from halpbench.bench import experiments
-from halpbench.bench.runner import Problems
+from halpbench.bench import references, theory
+from halpbench.bench.cases import TheoryCase
 from halpbench.simulate import FixedPoint
 
 # One-sided: the mean of the runs plus three standard errors must not pass the bound. Seeds are
@@ -79,8 +79,8 @@ def test_the_simulation_rounds_as_the_lemma_says(integer_range):
 def test_step_size_and_epoch_length_give_gamma(gamma):
     """The two terms of the exact bound add up to gamma at the least epoch length."""
     smoothness, mu = 3.0, 0.25
-    a = experiments.theory_step_size(gamma, smoothness)
-    length = experiments.theory_epoch_length(gamma, smoothness / mu)
+    a = theory.theory_step_size(gamma, smoothness)
+    length = theory.theory_epoch_length(gamma, smoothness / mu)
     la = smoothness * a
     contraction = 1 / (mu * a * (1 - 2 * la) * length) + 2 * la / (1 - 2 * la)
     assert contraction <= gamma * (1 + 1e-12)
@@ -92,25 +92,25 @@ def test_step_size_and_epoch_length_give_gamma(gamma):
 @pytest.mark.parametrize("gamma", [0.1, 0.5, 0.9])
 def test_noise_is_what_the_derivation_says(gamma):
     d, delta, smoothness, length = 7, 0.01, 3.0, 50
-    a = experiments.theory_step_size(gamma, smoothness)
+    a = theory.theory_step_size(gamma, smoothness)
     derived = (length + 1) * d * delta**2 / 4 / (2 * a * (1 - 2 * smoothness * a) * length)
-    noise = experiments.lp_svrg_noise(gamma, d, delta, smoothness, length)
+    noise = theory.lp_svrg_noise(gamma, d, delta, smoothness, length)
     assert noise == pytest.approx(derived, rel=1e-12)
     # HALP: the same with delta^2 = ||g||^2 / (mu K)^2 and ||g||^2 <= 2 L (f - f*).
     mu, bits, gap = 0.25, 6, 1.7
     delta = math.sqrt(2 * smoothness * gap) / (mu * 31)
-    noise = experiments.lp_svrg_noise(gamma, d, delta, smoothness, length)
-    contraction = experiments.halp_contraction(gamma, d, smoothness / mu, bits, length)
+    noise = theory.lp_svrg_noise(gamma, d, delta, smoothness, length)
+    contraction = theory.halp_contraction(gamma, d, smoothness / mu, bits, length)
     assert (contraction - gamma) * gap == pytest.approx(noise, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["quadratic", "logistic"])
 def test_the_constants_of_the_problems_hold(name):
-    problem = experiments.theory_problem(name)
-    w = experiments.minimizer(problem)
+    problem = theory.theory_problem(name)
+    w = references.minimizer(problem)
     mu, smoothness = problem.strong_convexity(), problem.smoothness()
     assert np.linalg.norm(problem.gradient(w)) < 1e-13
-    start = experiments.suboptimality(problem, np.zeros(problem.weight_shape), w)
+    start = references.suboptimality(problem, np.zeros(problem.weight_shape), w)
     gradient = np.linalg.norm(problem.gradient(np.zeros(problem.weight_shape)))
     # Strong convexity and smoothness of f between the start and the minimizer.
     assert 0.5 * mu * np.linalg.norm(w) ** 2 <= start <= gradient**2 / (2 * mu)
@@ -130,10 +130,8 @@ def bounded(measured, bound):
 def test_theorem_1_bounds_lp_svrg(problem, exponent, precision):
     runs = RUNS if precision else 10
     bits = 16 if precision == "D16M16" else 8
-    case = experiments.Theory(
-        problem, "lp-svrg", precision, bits, 2.0**exponent, epochs=6, runs=runs
-    )
-    series, facts = case.measure(Problems())
+    case = TheoryCase(problem, "lp-svrg", precision, bits, 2.0**exponent, epochs=6, runs=runs)
+    series, facts = theory.measure(case)
     assert facts["optimum_max"] <= case.delta * FixedPoint(bits).highest
     gaps = np.array(series[0].facts["gaps"])
     assert gaps.min() >= 0
@@ -147,10 +145,8 @@ def test_the_floor_grows_as_the_square_of_delta(problem):
     # is less than the law says.
     floors = []
     for exponent in (-9, -7):
-        case = experiments.Theory(
-            problem, "lp-svrg", "D16M16", 16, 2.0**exponent, epochs=16, runs=20
-        )
-        gaps = np.array(case.measure(Problems())[0][0].facts["gaps"])
+        case = TheoryCase(problem, "lp-svrg", "D16M16", 16, 2.0**exponent, epochs=16, runs=20)
+        gaps = np.array(theory.measure(case)[0][0].facts["gaps"])
         floors.append(gaps[:, 8:].mean())
     # The measured power is 2 within a fifth.
     power = math.log(floors[1] / floors[0]) / math.log(4)
@@ -163,8 +159,8 @@ def test_the_floor_grows_as_the_square_of_delta(problem):
 @pytest.mark.parametrize("problem", ["quadratic", "logistic"])
 def test_theorem_2_bounds_halp(problem, precision, bits):
     runs = RUNS if precision else 10
-    case = experiments.Theory(problem, "halp", precision, bits, epochs=4, runs=runs)
-    series, facts = case.measure(Problems())
+    case = TheoryCase(problem, "halp", precision, bits, epochs=4, runs=runs)
+    series, facts = theory.measure(case)
     gaps = np.array(series[0].facts["gaps"])
     assert facts["contraction_bound"] < 1
     assert gaps.min() >= 0

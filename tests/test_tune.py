@@ -7,7 +7,8 @@ import pytest
 
 from halpbench.bench import tune
 from halpbench.bench.experiments import fingerprint
-from halpbench.bench.records import Store
+from halpbench.bench.loop import Pool
+from halpbench.bench.store import Store
 
 STEPS = (1e-4, 5e-3, 10.0)
 
@@ -27,7 +28,7 @@ def todo():
 def test_the_winner_is_the_best_point_and_is_on_record(store, todo):
     winner = tune.tune(todo, store, "f")
     assert winner.facts["winner"]["step_size"] == 5e-3
-    scores = {p.options: tune.evaluate(p)[0] for p in todo}
+    scores = {t.case.options: tune.evaluate(t.case)[0] for t in todo}
     assert winner.facts["grad_norm"] == min(scores.values())
     assert winner.facts["diverged"] == sum(math.isinf(score) for score in scores.values())
     records = store.records()
@@ -47,14 +48,14 @@ def test_an_interrupted_search_goes_on(store, todo):
         pass
 
     def stop(event):
-        if event.index == 2:
+        if (event.what, event.index) == ("done", 2):
             raise StopError
 
     with pytest.raises(StopError):
         tune.tune(todo, store, "f", on_event=stop)
     events = []
     winner = tune.tune(todo, store, "f", on_event=events.append)
-    assert [e.what for e in events] == ["reused"] * 3 + ["done"] * 3
+    assert [e.what for e in events if e.what != "start"] == ["reused"] * 3 + ["done"] * 3
     assert winner.facts == tune.tune(todo, store, "f", fresh=True).facts
 
 
@@ -71,7 +72,7 @@ def assert_same_winner(found, expected):
 
 def test_processes_find_the_same_winner(store, todo, tmp_path):
     alone = tune.tune(todo, store, "f")
-    together = tune.tune(todo, Store(tmp_path / "other", "machine"), "f", jobs=2)
+    together = tune.tune(todo, Store(tmp_path / "other", "machine"), "f", pool=Pool(2))
     assert_same_winner(together, alone)
 
 
@@ -89,7 +90,9 @@ def test_a_dask_cluster_finds_the_same_winner(store, todo, tmp_path):
         n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path)
     ) as cluster:
         address = cluster.scheduler_address
-        together = tune.tune(todo, Store(tmp_path / "other", "machine"), "f", scheduler=address)
+        together = tune.tune(
+            todo, Store(tmp_path / "other", "machine"), "f", pool=Pool(-1, address)
+        )
     assert_same_winner(together, alone)
 
 

@@ -1,18 +1,17 @@
-"""What is measured: kernels, problems and contenders of each suite, as data."""
+"""What is measured, as data: the fields of a case identify the measurement, and nothing else does.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+How long to measure is a `Plan`; where a record is shown is known to the report. A case is
+identified without the fields that have their defaults, so that a field added later with a default
+leaves the identity of older records as it is. A default must therefore never change.
+"""
 
+from typing import Any, ClassVar, Literal
+
+import msgspec
 import numpy as np
 
-from halpbench.bench import dots
-from halpbench.bench.timing import BLOCK_ROWS
 from halpbench.formats import FORMATS
 from halpbench.kernels import FAMILIES
-
-TABLES = ("kernels", "epochs", "convergence")
-SUITES = ("full", "smoke")
 
 DTYPES = ("f64", "f32", "i16", "i8i16", "i8")
 
@@ -24,37 +23,68 @@ ELEMENT_BYTES = {
 # The dtype of kernels, by the precision's name.
 DTYPE_OF = {name: row.family for name, row in FORMATS.items()}
 
-# What few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
-BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)
+Pairs = tuple[tuple[str, float], ...]
 
 
-def operand_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
-    """Count the bytes of a kernel's operands; a row that classes share counts once."""
-    x, w, h = ELEMENT_BYTES[dtype]
-    if op == "read":
-        return n
-    if op in ("dot", "gemv"):
-        return n * (x + classes * w)
-    if op in ("quantize", "dequantize"):
-        return n * (x + 4)  # of or to float32
-    if op == "accumulate":
-        return n * (BLOCK_ROWS * x + classes * 8)  # into float64
-    return n * (x + classes * (h + w))
+class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields that identify a case or a part of one; those that have their defaults do not."""
 
 
-def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
-    """Count the bytes that a call reads and writes; what is updated counts twice."""
-    updated = {"axpy": ELEMENT_BYTES[dtype][1], "ger": ELEMENT_BYTES[dtype][1], "accumulate": 8}
-    return operand_bytes(op, dtype, n, classes) + n * classes * updated.get(op, 0)
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How long a case is measured, and in which suite: no part of its identity.
+
+    Attributes
+    ----------
+    suite : str
+        "full" or "smoke".
+    at_least, at_most : int
+        Bounds on the number of rounds.
+    budget_seconds : float or None
+        Time that the rounds may take once `at_least` of them are done; for fits, time of all fits
+        of a contender on a problem, repetitions not counted. None is without limit.
+    epochs_per_turn : int
+        Epochs that a contender runs before the next has its turn: more than one where an epoch is
+        so short that refilling the caches would show.
+    grad_norms, suboptimalities : tuple of float
+        A contender whose fit has reached the last of both is not fitted again.
+    """
+
+    suite: str = "full"
+    at_least: int = 1
+    at_most: int = 1
+    budget_seconds: float | None = None
+    epochs_per_turn: int = 1
+    grad_norms: tuple[float, ...] = ()
+    suboptimalities: tuple[float, ...] = ()
+
+    @property
+    def limit_seconds(self) -> float:
+        """Budget as a number; infinity without limit."""
+        return float("inf") if self.budget_seconds is None else self.budget_seconds
 
 
-def kernel_elements(op: str, n: int, classes: int = 1) -> int:
-    """Count the multiply-adds of a call, or the conversions."""
-    return n * classes * (BLOCK_ROWS if op == "accumulate" else 1)
+class Planned(msgspec.Struct, frozen=True):
+    """A case, and how long to measure it."""
+
+    case: "Case"
+    plan: Plan
 
 
-@dataclass(frozen=True)
-class KernelCase:
+class Case(Fields, frozen=True):
+    """What is measured. Equal fields mean the same measurement."""
+
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        raise NotImplementedError
+
+
+# ---- Kernels and calls ------------------------------------------------------------------------
+
+
+class KernelCase(Case, frozen=True):
     """One kernel on vectors of one length and one backend; the dtypes are the contenders.
 
     Attributes
@@ -64,103 +94,103 @@ class KernelCase:
     n : int
         Elements of each vector.
     backend : str
+    dtypes : tuple of str
     classes : int
         Rows of the model, for gemv and ger.
     beside : str
         Another op, whose int8 kernel takes turns with these; none if empty.
-    dtypes : tuple of str
-    at_least, at_most : int
-        Bounds on the number of rounds.
-    budget_seconds : float
-    tables : tuple of str
-        The tables that need it.
-    suite : str
     """
 
     op: str
     n: int
     backend: str
+    dtypes: tuple[str, ...]
     classes: int = 1
     beside: str = ""
-    dtypes: tuple[str, ...] = DTYPES
-    at_least: int = 5
-    at_most: int = 31
-    budget_seconds: float = 0.6
-    tables: tuple[str, ...] = ("kernels",)
-    suite: str = "full"
 
     kind: ClassVar[str] = "kernel"
 
     @property
     def name(self) -> str:
-        """What a progress line calls it."""
+        """Name shown in progress output."""
         unit = "bytes" if self.op == "read" else "elements"
         times = f" x {self.classes}" if self.classes > 1 else ""
         return f"{self.op}, {self.n:,}{times} {unit}, {self.backend}"
 
-    @property
-    def bytes_needed(self) -> int:
-        """Memory that the largest contender takes, and 8 bytes an element while it is filled."""
-        largest = max(kernel_bytes(self.op, dtype, self.n, self.classes) for dtype in self.dtypes)
-        return 8 * self.n + largest
 
-
-@dataclass(frozen=True)
-class CallCase:
-    """A dot product as Python calls it, checks of the arguments included, against its peers.
+class CallCase(Case, frozen=True):
+    """A dot product as Python calls it, checks of the arguments included, and those of libraries.
 
     Attributes
     ----------
     n : int
         Elements of each vector.
+    backend : str
     dtype : str
         "i8", "f32" or "f64".
-    backend : str
-    peers : tuple of str
-        Other libraries' names, with the version of each that is installed, see `dots.peers`.
-    at_least, at_most, budget_seconds, tables, suite
-        As of `KernelCase`.
+    libraries : tuple of str
+        Other libraries' names, with the version of each that is installed, see `dots.libraries`.
     """
 
     n: int
-    dtype: str
     backend: str
-    peers: tuple[str, ...] = ()
-    at_least: int = 9
-    at_most: int = 31
-    budget_seconds: float = 0.5
-    tables: tuple[str, ...] = ("kernels",)
-    suite: str = "full"
+    dtype: str
+    libraries: tuple[str, ...] = ()
 
     kind: ClassVar[str] = "call"
 
     @property
     def name(self) -> str:
-        """What a progress line calls it."""
+        """Name shown in progress output."""
         return f"call of dot {self.dtype}, {self.n:,} elements, {self.backend}"
 
-    @property
-    def bytes_needed(self) -> int:
-        """Memory for both vectors, and 8 bytes an element while they are filled."""
-        return 8 * self.n + kernel_bytes("dot", self.dtype, self.n)
+
+# ---- Algorithms on problems -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Contender:
-    """An algorithm at a precision, with the options that only it takes, such as ``mu``."""
+class Setting(Fields, frozen=True):
+    """An algorithm at a precision, with its constants.
+
+    Attributes
+    ----------
+    algorithm, precision : str
+    step_size : float or None
+        None for that of the problem.
+    mu : float, "adaptive" or None
+        HALP's: a number, or a scale that follows the displacement seen.
+    delta : float or None
+        The fixed scale of LP-SGD and LP-SVRG.
+    batch_size : int or "auto"
+        Samples of a step.
+    constants : str
+        Where they come from ("paper", "tuned"); empty where one name is enough.
+    """
 
     algorithm: str
     precision: str
-    options: tuple[tuple[str, float | str], ...] = ()
+    step_size: float | None = None
+    mu: float | Literal["adaptive"] | None = None
+    delta: float | None = None
+    batch_size: int | Literal["auto"] = 1
+    constants: str = ""
 
     @property
     def name(self) -> str:
-        """Its name in records and tables, e.g. "HALP D8M8"."""
-        return f"{self.algorithm.upper()} {self.precision}"
+        """Name in records and tables, such as "HALP D8M8" or "HALP D8M8, paper"."""
+        batch = "" if self.batch_size == 1 else f", batch {self.batch_size}"
+        source = f", {self.constants}" if self.constants else ""
+        return f"{self.algorithm.upper()} {self.precision}{batch}{source}"
+
+    def keywords(self, step_size: float) -> dict[str, Any]:
+        """Return keywords of `halpbench.solvers.Solver`; the step size is that of the problem."""
+        given: dict[str, Any] = {"mu": self.mu, "delta": self.delta}
+        given = {name: value for name, value in given.items() if value not in (None, "adaptive")}
+        if self.batch_size != 1:
+            given["batch_size"] = self.batch_size
+        return {"step_size": step_size if self.step_size is None else self.step_size, **given}
 
 
-@dataclass(frozen=True)
-class Problem:
+class ProblemSpec(Fields, frozen=True):
     """A data set and the loss that is minimised on it.
 
     Attributes
@@ -178,8 +208,6 @@ class Problem:
     l2, step_size : float
     steps_per_sample : float
         Epoch length as a multiple of the number of samples.
-    fallback : Problem or None
-        Stands in where the data set cannot be had offline.
     """
 
     name: str
@@ -192,308 +220,295 @@ class Problem:
     options: tuple[tuple[str, int | str], ...] = ()
     l2: float = 0.0
     steps_per_sample: float = 2.0
-    fallback: "Problem | None" = None
 
 
-@dataclass(frozen=True)
-class EpochsCase:
+class EpochsCase(Case, frozen=True):
     """Epochs of several contenders on one problem, in turns.
 
     Attributes
     ----------
-    problem : Problem
+    problem : ProblemSpec
     data : str
         "quantized" or "exact", as `halpbench.solve` takes it.
     backend : str
-    contenders : tuple of Contender
-    epochs_per_turn : int
-        Epochs that a contender runs before the next has its turn: more than one where an epoch
-        is so short that refilling the caches would show.
-    at_least, at_most : int
-        Bounds on the number of turns.
-    budget_seconds : float
-    tables : tuple of str
-        The tables that need it.
+    contenders : tuple of Setting
     seed : int
         Of the index sequence, the same for all contenders.
-    suite : str
     """
 
-    problem: Problem
+    problem: ProblemSpec
     data: str
     backend: str
-    contenders: tuple[Contender, ...]
-    epochs_per_turn: int = 1
-    at_least: int = 5
-    at_most: int = 15
-    budget_seconds: float = 20.0
-    tables: tuple[str, ...] = ("epochs",)
+    contenders: tuple[Setting, ...]
     seed: int = 0
-    suite: str = "full"
 
     kind: ClassVar[str] = "epochs"
 
     @property
     def name(self) -> str:
-        """What a progress line calls it."""
+        """Name shown in progress output."""
         return f"{self.problem.name}, {self.data} data, {self.backend}"
 
-    @property
-    def bytes_needed(self) -> int:
-        """Memory for the original in float64, one temporary of its size, and each copy."""
-        widths = [ELEMENT_BYTES[DTYPE_OF[c.precision]][0] for c in self.contenders]
-        return self.problem.n_samples * self.problem.n_features * (16 + sum(widths))
+
+# ---- Time to accuracy -------------------------------------------------------------------------
 
 
-Case = KernelCase | CallCase | EpochsCase
+class Classification(Fields, frozen=True):
+    """Logistic regression on a data set: softmax for more than two classes; no intercept.
 
-# The steps of the two are 2.2 / L and 1.3 / L, with L the largest smoothness of a component. With
-# larger ones the float64 baseline goes up as often as down, and D8M8 diverges.
-MNIST_5K = Problem(
-    name="mnist-5k",
-    dataset="mnist-5k",
-    model="softmax",
-    n_samples=5_000,
-    n_features=784,
-    n_classes=10,
-    l2=1e-4,
-    step_size=0.02,
-)
-FASHION_MNIST = Problem(
-    name="fashion-mnist",
-    dataset="fashion-mnist",
-    model="softmax",
-    n_samples=60_000,
-    n_features=784,
-    n_classes=10,
-    l2=1e-4,
-    step_size=0.005,
-    fallback=MNIST_5K,
-)
-# Figure 1 of the paper: synthetic linear regression, 1,000 samples of 100 features, T = 2,000.
-FIGURE_1 = Problem(
-    name="figure-1",
-    dataset="synthetic-regression",
-    model="least-squares",
-    n_samples=1_000,
-    n_features=100,
-    options=(("n_samples", 1_000), ("n_features", 100)),
-    step_size=5e-3,
-)
-
-
-def regression(n_samples: int, n_features: int, l2: float) -> Problem:
-    """Describe synthetic linear regression of a given shape, every feature of which matters.
-
-    The data are float32, as in most training sets: float32 SVRG then reads the original itself,
-    without a copy of twice the width.
-    """
-    return Problem(
-        name=f"regression-{n_samples}x{n_features}",
-        dataset="synthetic-regression",
-        model="least-squares",
-        n_samples=n_samples,
-        n_features=n_features,
-        options=(
-            ("n_samples", n_samples),
-            ("n_features", n_features),
-            ("n_informative", n_features),
-            ("dtype", "float32"),
-        ),
-        l2=l2,
-        # The component gradients have L = ||x_i||^2, about n_features for this generator. Of the
-        # steps tried, the float64 baseline contracts most by this one.
-        step_size=0.3 / n_features,
-    )
-
-
-def contenders(mu_8: float, mu_16: float) -> tuple[Contender, ...]:
-    """Return the five of the epoch tables; `mu` is HALP's, by the bits of the model."""
-    return (
-        Contender("svrg", "D64fM64f"),
-        Contender("svrg", "D32fM32f"),
-        Contender("halp", "D16M16", (("mu", mu_16),)),
-        Contender("halp", "D8M16", (("mu", mu_16),)),
-        Contender("halp", "D8M8", (("mu", mu_8),)),
-    )
-
-
-def suite(
-    name: str,
-    *,
-    backends: Sequence[str],
-    cache_bytes: Sequence[int],
-    peers: Sequence[str] = (),
-    tables: Iterable[str] = TABLES,
-    repeats: int | None = None,
-) -> list[Case]:
-    """List the cases of a suite, in the order in which they run.
-
-    Parameters
+    Attributes
     ----------
     name : str
-        "full" or "smoke".
-    backends : sequence of str
-        Usable backends, best first.
-    cache_bytes : sequence of int
-        Sizes of the data caches, nearest first; may be empty.
-    peers : sequence of str
-        Libraries whose dot products calls are compared with, see `dots.peers`.
-    tables : iterable of str
-        Keep only what these tables need.
-    repeats : int, optional
-        Fixed number of rounds in place of the cases' own bounds.
-
-    Raises
-    ------
-    ValueError
-        If the suite or a table is unknown, or `repeats` is less than 1.
+    n_samples, n_features, n_classes : int
+    l2 : float
     """
-    wanted = set(tables)
-    if name not in SUITES:
-        raise ValueError(f"got suite {name!r}; expected one of {', '.join(SUITES)}")
-    if not wanted or not wanted <= set(TABLES):
-        raise ValueError(f"got tables {sorted(wanted)}; expected some of {', '.join(TABLES)}")
-    if repeats is not None and repeats < 1:
-        raise ValueError(f"got {repeats} repeats; expected at least 1")
-    make = _full if name == "full" else _smoke
-    cases = [replace(case, suite=name) for case in make(backends, cache_bytes, peers)]
-    cases = [case for case in cases if wanted & set(case.tables)]
-    if repeats is not None:
-        cases = [replace(case, at_least=repeats, at_most=repeats) for case in cases]
-    return cases
+
+    name: str
+    n_samples: int
+    n_features: int
+    n_classes: int
+    l2: float = 1e-4
 
 
-def _full(
-    backends: Sequence[str], cache_bytes: Sequence[int], peers: Sequence[str]
-) -> Iterable[Case]:
-    best = backends[0]
-    yield from _bandwidth(best, cache_bytes, BEYOND_CACHES)
-    yield from _calls(best, (16, 256, 10_000, 100_000, 1_000_000), peers)
-    for backend in backends:
-        yield from _kernels(backend, (256, 4_096, 100_000, 1_000_000))
-    # Two int8 vectors of this length leave the last cache, and so do all wider ones; 40 million
-    # are 2.5 times what most CPUs share between a few cores, and do not take minutes to fill.
-    beyond = min(max([20_000_000, *(2 * size for size in cache_bytes)]), 40_000_000)
-    for op in ("dot", "axpy"):
-        yield KernelCase(op, beyond, best, at_least=3, budget_seconds=3.0)
-    for problem, mu_8, mu_16, epochs, seconds in (
-        (regression(10_000, 10_000, l2=1.0), 80.0, 20.0, 10, 40.0),
-        (FASHION_MNIST, 1.0, 0.1, 25, 75.0),
-    ):
-        for backend in _of_interest(backends):
-            for data in ("quantized", "exact"):
-                yield EpochsCase(
-                    problem,
-                    data,
-                    backend,
-                    contenders(mu_8, mu_16),
-                    at_most=epochs if backend == best else 7,
-                    budget_seconds=seconds if backend == best else 15.0,
-                    # The integer state is the same on every backend: its convergence shows once.
-                    tables=("epochs", "convergence") if backend == best else ("epochs",),
-                )
-    for backend in _of_interest(backends):
-        for data in ("quantized", "exact"):
-            yield EpochsCase(
-                regression(4_000, 1_024, l2=0.1),
-                data,
-                backend,
-                contenders(mu_8=12, mu_16=2),
-                epochs_per_turn=5,
-                at_least=3,
-                at_most=5,
-                budget_seconds=5.0,
-            )
-    yield from _figure_1(best)
+class OptimumCase(Case, frozen=True):
+    """The reference solution of a problem."""
+
+    problem: Classification
+
+    kind: ClassVar[str] = "optimum"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"{self.problem.name}, reference solution"
 
 
-def _smoke(
-    backends: Sequence[str], cache_bytes: Sequence[int], peers: Sequence[str]
-) -> Iterable[Case]:
-    best = backends[0]
-    yield from _bandwidth(best, cache_bytes, BEYOND_CACHES[:1], at_most=5)
-    for call in _calls(best, (16, 100_000), peers):
-        yield replace(call, at_most=9, budget_seconds=0.2)
-    for backend in dict.fromkeys((best, backends[-1])):
-        for case in _kernels(backend, (256, 100_000)):
-            yield replace(case, at_least=3, at_most=7, budget_seconds=0.2)
-    yield EpochsCase(
-        regression(1_000, 1_000, l2=1.0),
-        "quantized",
-        best,
-        contenders(mu_8=20, mu_16=3),
-        epochs_per_turn=5,
-        at_most=5,
-        budget_seconds=2.0,
-    )
-    yield EpochsCase(
-        replace(FASHION_MNIST, name="fashion-mnist-6k", n_samples=6_000),
-        "quantized",
-        best,
-        contenders(mu_8=1, mu_16=0.1),
-        at_most=10,
-        budget_seconds=4.0,
-        tables=("epochs", "convergence"),
-    )
-    yield from _figure_1(best)
+class FitsCase(Case, frozen=True):
+    """Fits of every contender at one tolerance, in turns.
+
+    Attributes
+    ----------
+    problem : Classification
+    tol : float
+        As each contender understands it.
+    contenders : tuple of pairs
+        Name and library of each, the absent ones included.
+    """
+
+    problem: Classification
+    tol: float
+    contenders: tuple[tuple[str, str], ...]
+
+    kind: ClassVar[str] = "fits"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"{self.problem.name}, tolerance {self.tol:.0e}"
 
 
-def _of_interest(backends: Sequence[str]) -> tuple[str, ...]:
-    """Take the best backend, and AVX2, which most x86 machines have and results are quoted for."""
-    return tuple(dict.fromkeys((backends[0], *(b for b in backends if b == "avx2"))))
+# ---- The paper's experiments ------------------------------------------------------------------
 
 
-def _bandwidth(
-    backend: str, cache_bytes: Sequence[int], beyond: Sequence[int], at_most: int = 15
-) -> Iterable[KernelCase]:
-    """Read memory only: half of each cache, and sizes like those of the problems' data."""
-    for size in sorted({*(size // 2 for size in cache_bytes), 4_200_000, *beyond}):
-        yield KernelCase(
-            "read",
-            size,
-            backend,
-            dtypes=("i8",),
-            # Each sample fills memory anew, which takes far longer than reading it.
-            at_least=3,
-            at_most=at_most,
-            tables=("kernels", "epochs"),
-        )
+class CurvesCase(Case, frozen=True):
+    """Contenders on one problem, epoch by epoch: Figures 1 and 4.
+
+    Attributes
+    ----------
+    problem : ProblemSpec
+    data : str
+        "quantized" or "exact", as `halpbench.solve` takes it.
+    bits : int
+        Of quantized data.
+    contenders : tuple of Setting
+    epochs : int
+    seed : int
+        Of samples and rounding, the same for all contenders.
+    """
+
+    problem: ProblemSpec
+    data: str
+    bits: int
+    contenders: tuple[Setting, ...]
+    epochs: int
+    seed: int = 0
+
+    kind: ClassVar[str] = "curves"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"{self.problem.name}, {self.data} data, {self.bits} bits"
 
 
-def _kernels(backend: str, lengths: Iterable[int]) -> Iterable[KernelCase]:
-    for n in lengths:
-        yield KernelCase("dot", n, backend)
-        yield KernelCase("axpy", n, backend, beside="dot")
-    # The shape of (Fashion-)MNIST.
-    yield KernelCase("gemv", 784, backend, classes=10)
-    yield KernelCase("ger", 784, backend, classes=10, beside="gemv")
+class BitCenteringCase(Case, frozen=True):
+    """A run of HALP in two dimensions with few bits, every iterate kept: Figure 2.
+
+    Attributes
+    ----------
+    bits : int
+        So few that a grid of all representable models can be drawn.
+    """
+
+    bits: int = 4
+    n_samples: int = 40
+    condition: float = 2.0
+    epoch_length: int = 60
+    epochs: int = 4
+    seed: int = 1
+
+    kind: ClassVar[str] = "bit-centering"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"bit centering, {self.bits} bits in 2 dimensions"
 
 
-def _calls(backend: str, lengths: Iterable[int], peers: Sequence[str]) -> Iterable[CallCase]:
-    for n in lengths:
-        for dtype in ("i8", "f32", "f64"):
-            able = tuple(peer for peer in peers if dtype in dots.DTYPES[dots.name_of(peer)])
-            yield CallCase(n, dtype, backend, able)
+class ConditioningCase(Case, frozen=True):
+    """The gradient norm after some epochs on a problem of a given condition number: Figure 5.
+
+    Attributes
+    ----------
+    condition : float
+        Largest over smallest eigenvalue of the Hessian, at least 1.
+    """
+
+    condition: float
+    seed: int
+    n_samples: int = 1_000
+    n_features: int = 50
+    epochs: int = 50
+
+    kind: ClassVar[str] = "conditioning"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"condition number {self.condition:,.0f}, seed {self.seed}"
 
 
-def _figure_1(backend: str) -> Iterable[EpochsCase]:
-    """Take the paper's constants: mu = 3; LP-SVRG's delta 0.7 at 8 bits, 0.003 at 16 bits."""
-    for data in ("quantized", "exact"):
-        low_precision: tuple[Contender, ...] = ()
-        if data == "quantized":
-            low_precision = (
-                Contender("lp-svrg", "D16M16", (("delta", 0.003),)),
-                Contender("lp-svrg", "D8M8", (("delta", 0.7),)),
-            )
-        yield EpochsCase(
-            FIGURE_1,
-            data,
-            backend,
-            contenders(mu_8=3, mu_16=3) + low_precision,
-            epochs_per_turn=10,
-            at_least=4,
-            at_most=4,
-            budget_seconds=2.0,
-            tables=("convergence",),
-        )
+class BitsCase(Case, frozen=True):
+    """The gradient norm after some epochs at a number of bits, simulated.
+
+    Attributes
+    ----------
+    bits : int
+        2 to 24.
+    """
+
+    bits: int
+    seed: int
+    n_samples: int = 200
+    n_features: int = 20
+    condition: float = 10.0
+    epochs: int = 25
+
+    kind: ClassVar[str] = "bits"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"{self.bits} bits, simulated, seed {self.seed}"
+
+
+class TheoryCase(Case, frozen=True):
+    """Suboptimality of many runs of LP-SVRG or HALP, next to the bounds of docs/theory.md.
+
+    Attributes
+    ----------
+    problem : str
+        "quadratic" or "logistic".
+    algorithm : str
+        "lp-svrg" or "halp".
+    precision : str or None
+        Of the compiled solver, which runs on the quantized problem; None for a simulation on the
+        original one.
+    bits : int
+        Of the model.
+    delta : float
+        LP-SVRG: the fixed scale; 0 for HALP.
+    gamma : float
+        The contraction that the theory promises for exact arithmetic; it sets step size and epoch
+        length.
+    runs : int
+        Seeds 0, 1, ...
+    """
+
+    problem: str
+    algorithm: str
+    precision: str | None
+    bits: int
+    delta: float = 0.0
+    gamma: float = 0.5
+    epochs: int = 10
+    runs: int = 100
+
+    kind: ClassVar[str] = "theory"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        by = self.precision or f"{self.bits} bits, simulated"
+        scale = f", delta {self.delta:g}" if self.delta else ""
+        return f"theory, {self.problem}, {self.algorithm.upper()} {by}{scale}"
+
+
+# ---- Grid search ------------------------------------------------------------------------------
+
+
+class GridPoint(Case, frozen=True):
+    """One point of a grid of constants.
+
+    Attributes
+    ----------
+    problem : ProblemSpec
+    algorithm, precision, data : str
+        As `halpbench.solve` takes them.
+    options : tuple of pairs
+        Keywords of `halpbench.solve`: the point.
+    epochs : int
+    seeds : int
+        Seeds 0, 1, ...; the score is the median of their gradient norms.
+    """
+
+    problem: ProblemSpec
+    algorithm: str
+    precision: str
+    data: str
+    options: Pairs
+    epochs: int
+    seeds: int
+
+    kind: ClassVar[str] = "tune"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        values = ", ".join(f"{name} {value:.3g}" for name, value in self.options)
+        return f"{self.problem.name}, {self.algorithm} {self.precision}, {values}"
+
+
+class Grid(Case, frozen=True):
+    """All points of a search, of which one is the best.
+
+    Attributes
+    ----------
+    grid : tuple of tuple of pairs
+        The options of each `GridPoint`; the other fields are those of all of them.
+    """
+
+    problem: ProblemSpec
+    algorithm: str
+    precision: str
+    data: str
+    epochs: int
+    seeds: int
+    grid: tuple[Pairs, ...]
+
+    kind: ClassVar[str] = "tune-winner"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"{self.problem.name}, {self.algorithm} {self.precision}, {len(self.grid)} points"

@@ -1,4 +1,4 @@
-"""Who takes part in the race to the solution of logistic regression: our estimator and its peers.
+"""Estimators in the race to the solution of logistic regression: ours and those of libraries.
 
 All minimize the mean loss plus (l2/2) ||w||^2, without intercept; each states the penalty in a way
 of its own, and what it reaches is checked by the gradient of that one objective.
@@ -19,7 +19,7 @@ NOT_SOFTMAX = "several classes: one against the rest, which is another objective
 
 
 @dataclass(frozen=True)
-class Contender:
+class Entrant:
     """An estimator, at one setting of its solver.
 
     Attributes
@@ -124,14 +124,14 @@ def _skglm(solver: str) -> Callable[[int, float, float], Any]:
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("halpbench", "halpbench", "halpbench", _halpbench),
+        Entrant("halpbench", "halpbench", "halpbench", _halpbench),
         *(
-            Contender(f"scikit-learn {solver}", "scikit-learn", "sklearn", _scikit_learn(solver))
+            Entrant(f"scikit-learn {solver}", "scikit-learn", "sklearn", _scikit_learn(solver))
             for solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag", "saga")
         ),
         # LIBLINEAR, as scikit-learn bundles it: a trust-region Newton method, and dual ascent.
         *(
-            Contender(
+            Entrant(
                 f"liblinear {name}",
                 "scikit-learn",
                 "sklearn",
@@ -140,13 +140,13 @@ CONTENDERS = {
             )
             for name in ("primal", "dual")
         ),
-        Contender("intelex lbfgs", "scikit-learn-intelex", "sklearnex", _intelex),
+        Entrant("intelex lbfgs", "scikit-learn-intelex", "sklearnex", _intelex),
         *(
-            Contender(f"snapml {name}", "snapml", "snapml", _snapml(name == "dual"), NOT_SOFTMAX)
+            Entrant(f"snapml {name}", "snapml", "snapml", _snapml(name == "dual"), NOT_SOFTMAX)
             for name in ("primal", "dual")
         ),
         *(
-            Contender(
+            Entrant(
                 f"skglm {solver}",
                 "skglm",
                 "skglm",

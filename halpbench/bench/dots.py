@@ -14,20 +14,22 @@ from halpbench import kernels, memory
 DTYPES = {"numkong": ("i8", "f32", "f64"), "numpy": ("f32", "f64")}
 
 
-def peers() -> tuple[str, ...]:
+def libraries() -> tuple[str, ...]:
     """List the libraries: each with its version, or its name alone where it is not installed."""
     return tuple(" ".join((name, *_version(name))) for name in DTYPES)
 
 
-def name_of(peer: str) -> str:
-    """Return the name of one of `peers`, without its version."""
-    return peer.partition(" ")[0]
+def name_of(library: str) -> str:
+    """Return the name of one of `libraries`, without its version."""
+    return library.partition(" ")[0]
 
 
-def installed(peers: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """Return the dot products of those of `peers` that are installed."""
+def installed(libraries: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """Return the dot products of those of `libraries` that are installed."""
     return {
-        peer: importlib.import_module(name_of(peer)).dot for peer in peers if peer != name_of(peer)
+        library: importlib.import_module(name_of(library)).dot
+        for library in libraries
+        if library != name_of(library)
     }
 
 

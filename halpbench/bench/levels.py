@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halpbench.bench.cases import operand_bytes
 from halpbench.bench.clock import Timer
+from halpbench.bench.operands import operand_bytes
 
 # What is filled of a cache: half of it, but no more than eight times the cache before, for the last
 # one may be shared with others.

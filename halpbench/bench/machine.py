@@ -255,15 +255,28 @@ def _version(name: str) -> str:
 
 
 def _revision() -> str:
-    """Ask git for the revision of the source tree this runs from, with a mark if changed."""
+    """Ask git for the revision of the source tree this runs from, with a mark if changed.
+
+    An installed package has no tree, but may know what pip made it of; otherwise its version is all
+    that is known.
+    """
     if not (PACKAGE.parent / ".git").exists():
-        return UNKNOWN
+        return _installed_revision()
     command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return UNKNOWN
-    return done.stdout.strip() or UNKNOWN
+        return _installed_revision()
+    return done.stdout.strip() or _installed_revision()
+
+
+def _installed_revision() -> str:
+    unknown = f"{UNKNOWN} (version {_version('halpbench')})"
+    try:
+        text = metadata.distribution("halpbench").read_text("direct_url.json") or "{}"
+        return str(json.loads(text)["vcs_info"]["commit_id"][:12])
+    except (metadata.PackageNotFoundError, ValueError, LookupError, TypeError):
+        return unknown
 
 
 def _plain(value: Any) -> Any:

@@ -1,37 +1,29 @@
-"""Measures cases. Never prints: it reports events to whoever shows them."""
+"""Measures kernels, calls and epochs. Never prints: it reports events to whoever shows them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from msgspec.structs import replace
 
-from halpbench import datasets, kernels, memory
-from halpbench.bench import clock, dots, machine, timing, verify, work
-from halpbench.bench.cases import (
-    CallCase,
-    Case,
-    EpochsCase,
-    KernelCase,
-    Problem,
-    kernel_bytes,
-)
+from halpbench import kernels
+from halpbench.bench import clock, dots, machine, suites, timing, verify, work
+from halpbench.bench.cases import CallCase, EpochsCase, KernelCase, Plan, Planned
 from halpbench.bench.clock import Timer
-from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
-from halpbench.bench.records import Record, Series, Store
-from halpbench.problems import LeastSquares, SoftmaxRegression
+from halpbench.bench.loading import Problems
+from halpbench.bench.loop import Measured, OnEvent, OnRound, SkipError, each, ignore
+from halpbench.bench.operands import kernel_bytes, memory_bytes
+from halpbench.bench.records import Record, Series
+from halpbench.bench.store import Store
 from halpbench.solvers import Epoch, Solver
 
 # One sample of a kernel: long against the timer's grain and a call's overhead, and shorter than the
 # time slices of a busy machine, so that most samples are not interrupted.
 SAMPLE_NS = 2_000_000
 
-Measured = tuple[tuple[Series, ...], dict[str, Any]]
-
 
 def run(
-    cases: Sequence[Case],
+    tasks: Sequence[Planned],
     store: Store,
     fingerprint: str,
     *,
@@ -43,7 +35,7 @@ def run(
 
     Parameters
     ----------
-    cases : sequence of Case
+    tasks : sequence of Planned
     store : Store
         Where finished records are looked up and added.
     fingerprint : str
@@ -65,18 +57,12 @@ def run(
     OSError
         If a record cannot be written.
     """
-    problems = Problems()
-    resolved = [resolve(case) if isinstance(case, EpochsCase) else case for case in cases]
-
-    def measured(case: Case, left_seconds: float, on_round: OnRound) -> Record:
-        return measure(case, fingerprint, problems, left_seconds, on_round)
-
     return list(
         each(
-            resolved,
+            list(map(resolve, tasks)),
             store,
             fingerprint,
-            measured,
+            partial(measure, Problems()),
             fresh=fresh,
             limit_seconds=limit_seconds,
             on_event=on_event,
@@ -85,57 +71,47 @@ def run(
 
 
 def measure(
-    case: Case,
-    fingerprint: str = "",
-    problems: "Problems | None" = None,
-    limit_seconds: float = float("inf"),
+    problems: Problems,
+    case: KernelCase | CallCase | EpochsCase,
+    plan: Plan,
     on_round: OnRound = lambda rounds: None,
-) -> Record:
+) -> Measured:
     """Measure one case.
 
     Parameters
     ----------
-    case : Case
-    fingerprint : str
-        Of this machine and build.
-    problems : Problems, optional
+    problems : Problems
         Loader that may hold the problem already.
-    limit_seconds : float
-        Shortens the case's own budget.
+    case : KernelCase, CallCase or EpochsCase
+    plan : Plan
+        Rounds, and the seconds for them.
     on_round : callable
         Takes the number of finished rounds, before each round.
+
+    Raises
+    ------
+    SkipError, DatasetNotFoundError, ImportError, MemoryError
+        If it cannot be measured.
+    WrongResultError
+        If a contender's result is wrong.
     """
-    problems = problems or Problems()
-    started = now()
-    budget_seconds = min(case.budget_seconds, limit_seconds)
-    series: tuple[Series, ...] = ()
-    facts: dict[str, Any] = {}
-    skipped = _lack_of_memory(case, problems)
-    if skipped is None:
-        try:
-            with clock.one_thread(), kernels.use(case.backend):
-                if isinstance(case, KernelCase):
-                    series, facts = _measure_kernel(case, budget_seconds, on_round)
-                elif isinstance(case, CallCase):
-                    series, facts = _measure_call(case, budget_seconds, on_round)
-                else:
-                    series, facts = _measure_epochs(case, problems, budget_seconds, on_round)
-        except MemoryError as error:
-            skipped = f"out of memory: {error}"
-        except (datasets.DatasetNotFoundError, ImportError, verify.WrongResultError) as error:
-            skipped = str(error)
-    return Record(case.kind, asdict(case), fingerprint, started, series, facts, skipped)
+    _check_memory(case, problems)
+    with clock.one_thread(), kernels.use(case.backend):
+        if isinstance(case, KernelCase):
+            return _measure_kernel(case, plan, on_round)
+        if isinstance(case, CallCase):
+            return _measure_call(case, plan, on_round)
+        return _measure_epochs(case, problems, plan, on_round)
 
 
-def resolve(case: EpochsCase) -> EpochsCase:
-    """Return the case, with the fallback problem if its data set is not to be had."""
-    problem = case.problem
-    while problem.fallback is not None and datasets.find(problem.dataset) is None:
-        problem = problem.fallback
-    return replace(case, problem=problem)
+def resolve(task: Planned) -> Planned:
+    """Return the task, with the fallback problem if its data set is not to be had."""
+    if not isinstance(task.case, EpochsCase):
+        return task
+    return replace(task, case=replace(task.case, problem=suites.available(task.case.problem)))
 
 
-def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) -> Measured:
+def _measure_kernel(case: KernelCase, plan: Plan, on_round: OnRound) -> Measured:
     """Time a kernel for each dtype, in rounds; the calls of one sample run in C."""
     contenders = {dtype: (case.op, dtype) for dtype in case.dtypes}
     if case.beside:
@@ -148,10 +124,8 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
         verify.check(op, dtype, case.n, case.classes)
     samples, calls = sample(
         {name: timer(*what) for name, what in contenders.items()},
-        at_least=case.at_least,
-        at_most=case.at_most,
-        budget_seconds=budget_seconds,
-        on_round=on_round,
+        plan,
+        on_round,
     )
     series = tuple(
         Series(
@@ -168,19 +142,17 @@ def _measure_kernel(case: KernelCase, budget_seconds: float, on_round: OnRound) 
     return series, {}
 
 
-def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> Measured:
-    """Time Python's calls of dot products, ours and those of the peers installed, in rounds."""
+def _measure_call(case: CallCase, plan: Plan, on_round: OnRound) -> Measured:
+    """Time Python's calls of dot products, ours and those of the libraries installed, in rounds."""
     contenders: dict[str, Callable[..., Any]] = {"halpbench": kernels.dot}
-    contenders |= dots.installed(case.peers)
+    contenders |= dots.installed(case.libraries)
     vectors = dots.vectors(case.dtype, case.n)
     for dot in contenders.values():
         verify.check_call(dot, case.n, case.dtype)
     samples, calls = sample(
         {name: clock.call_timer(dot, vectors) for name, dot in contenders.items()},
-        at_least=case.at_least,
-        at_most=case.at_most,
-        budget_seconds=budget_seconds,
-        on_round=on_round,
+        plan,
+        on_round,
     )
     read = kernel_bytes("dot", case.dtype, case.n)
     series = tuple(
@@ -192,10 +164,7 @@ def _measure_call(case: CallCase, budget_seconds: float, on_round: OnRound) -> M
 
 def sample(
     timers: Mapping[str, Timer],
-    *,
-    at_least: int,
-    at_most: int,
-    budget_seconds: float,
+    plan: Plan,
     on_round: OnRound = lambda rounds: None,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
     """Call the timers in rounds, see `clock.rounds`.
@@ -204,8 +173,7 @@ def sample(
     ----------
     timers : mapping of str to callable
         What makes a number of calls and returns their nanoseconds, by contender.
-    at_least, at_most, budget_seconds
-        As of `clock.rounds`.
+    plan : Plan
     on_round : callable
         Takes the number of finished rounds, before each round.
 
@@ -219,7 +187,10 @@ def sample(
     calls = {name: clock.calls_for(timer, SAMPLE_NS) for name, timer in timers.items()}
     samples: dict[str, list[int]] = {name: [] for name in timers}
     orders = clock.rounds(
-        list(timers), at_least=at_least, at_most=at_most, budget_seconds=budget_seconds
+        list(timers),
+        at_least=plan.at_least,
+        at_most=plan.at_most,
+        budget_seconds=plan.limit_seconds,
     )
     for done, order in enumerate(orders):
         on_round(done)
@@ -229,7 +200,7 @@ def sample(
 
 
 def _measure_epochs(
-    case: EpochsCase, problems: "Problems", budget_seconds: float, on_round: OnRound
+    case: EpochsCase, problems: Problems, plan: Plan, on_round: OnRound
 ) -> Measured:
     """Run the contenders' epochs in turns; one that diverges has no more turns."""
     problem, source = problems.load(case.problem)
@@ -240,10 +211,9 @@ def _measure_epochs(
             algorithm=contender.algorithm,
             precision=contender.precision,
             data=case.data,
-            step_size=case.problem.step_size,
             epoch_length=epoch_length,
             seed=case.seed,
-            **cast(dict[str, Any], dict(contender.options)),
+            **contender.keywords(case.problem.step_size),
         )
         for contender in case.contenders
     }
@@ -252,15 +222,15 @@ def _measure_epochs(
     diverged: set[str] = set()
     orders = clock.rounds(
         list(runs),
-        at_least=case.at_least,
-        at_most=case.at_most,
-        budget_seconds=budget_seconds,
+        at_least=plan.at_least,
+        at_most=plan.at_most,
+        budget_seconds=plan.limit_seconds,
         seed=case.seed,
     )
     for done, order in enumerate(orders):
         on_round(done)
         for name in order:
-            for _ in range(case.epochs_per_turn):
+            for _ in range(plan.epochs_per_turn):
                 if name in diverged:
                     break
                 # Costs nothing: the pass is the epoch's own full gradient, and is charged to it.
@@ -311,60 +281,14 @@ def _epoch_work(precision: str, problem: Any, run: Solver) -> dict[str, work.Wor
     }
 
 
-class Problems:
-    """Loads problems; keeps the last one, for cases of one problem stand side by side."""
-
-    def __init__(self) -> None:
-        self._spec: Problem | None = None
-        self._loaded: tuple[Any, dict[str, Any]] | None = None
-
-    def load(self, spec: Problem) -> tuple[Any, dict[str, Any]]:
-        """Return the problem, and facts about where its data came from."""
-        if self._loaded is not None and self._spec == spec:
-            return self._loaded
-        self.drop()
-        options: dict[str, Any] = dict(spec.options)
-        x, y, info = datasets.load(spec.dataset, return_info=True, **options)
-        facts = {"source": info.source, "sha256": info.sha256}
-        x, y = _laid_out(x, y, spec.n_samples)
-        kind = LeastSquares if spec.model == "least-squares" else SoftmaxRegression
-        self._spec, self._loaded = spec, (kind(x, y, l2=spec.l2), facts)
-        return self._loaded
-
-    def holds(self, spec: Problem) -> bool:
-        """Tell whether this problem is in memory already."""
-        return self._spec == spec
-
-    def drop(self) -> None:
-        """Free the memory of the last problem."""
-        self._spec = self._loaded = None
-
-
-def _laid_out(
-    x: NDArray[Any], y: NDArray[Any], n_samples: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Copy the data, or a random part of them, to memory as good as that of the integer copies.
-
-    Aligned and on huge pages, for the baselines that read the original deserve no less. A random
-    part, because files are often sorted by label.
-    """
-    if len(x) > n_samples:
-        rows = np.random.default_rng(0).permutation(len(x))[:n_samples]
-        x, y = x[rows], y[rows]
-    aligned = memory.empty(x.shape, x.dtype)
-    aligned[...] = x
-    return aligned, y
-
-
-def _lack_of_memory(case: Case, problems: Problems) -> str | None:
+def _check_memory(case: KernelCase | CallCase | EpochsCase, problems: Problems) -> None:
     if isinstance(case, EpochsCase) and not problems.holds(case.problem):
         problems.drop()
-    available = machine.available_memory()
-    if case.bytes_needed <= available:
-        return None
-    return (
-        f"needs about {case.bytes_needed / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are free"
-    )
+    needed, free = memory_bytes(case), machine.available_memory()
+    if needed > free:
+        raise SkipError(
+            f"needs about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free"
+        )
 
 
 def _ns(seconds: float) -> int:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+# Below this number the range of the samples covers the median less than 95 % of the time
+# (1 - 2^(1-n)), so that no interval can: the range is all there is.
+FEW = 6
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,16 @@ class Estimate:
     low: float
     high: float
     count: int
+
+    @property
+    def few(self) -> bool:
+        """Tell whether the interval is no more than the range of a few samples."""
+        return self.count < FEW
+
+    @property
+    def unsure(self) -> bool:
+        """Tell whether there are few samples, and not the same one each time."""
+        return self.count == 1 or (self.few and self.low < self.high)
 
     def scaled(self, factor: float) -> "Estimate":
         """Return the same estimate in another unit; `factor` is positive."""
@@ -180,7 +193,14 @@ def _positive(times: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _bootstrap_median(values: NDArray[np.float64], seed: int) -> Estimate:
-    """Take the median of each of many resamplings: the percentile bootstrap (Efron 1979)."""
+    """Take the median of each of many resamplings: the percentile bootstrap (Efron 1979).
+
+    The interval of fewer than `FEW` samples is their range.
+    """
+    if values.size < FEW:
+        return Estimate(
+            float(np.median(values)), float(values.min()), float(values.max()), values.size
+        )
     medians = _resampled_medians(values, np.random.default_rng(seed))
     return _percentiles(float(np.median(values)), medians, values.size)
 

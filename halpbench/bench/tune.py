@@ -5,61 +5,43 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from halpbench import datasets
-from halpbench.bench import cases
-from halpbench.bench.experiments import LOW_PRECISION, MNIST, AnyProblem, load
-from halpbench.bench.loop import Event, OnEvent, ignore, now
-from halpbench.bench.records import Record, Series, Store, identity
-from halpbench.bench.runner import Problems
+from halpbench.bench import suites
+from halpbench.bench.cases import Grid, GridPoint, Plan, Planned, ProblemSpec
+from halpbench.bench.conditioned import LOW_PRECISION
+from halpbench.bench.curves import load
+from halpbench.bench.experiments import MNIST
+from halpbench.bench.loading import Problems
+from halpbench.bench.loop import (
+    SERIAL,
+    Measured,
+    OnEvent,
+    OnRound,
+    Pool,
+    attempt,
+    ignore,
+    side_by_side,
+)
+from halpbench.bench.records import Record, Series
+from halpbench.bench.references import AnyProblem
+from halpbench.bench.store import Store
 from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS
 from halpbench.solvers import ALGORITHMS, Solver
 
-Grid = dict[str, tuple[float, ...]]
+Values = dict[str, tuple[float, ...]]
 
-PROBLEMS = {p.name: p for p in (cases.FIGURE_1, MNIST, cases.MNIST_5K, cases.FASHION_MNIST)}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a grid.
-
-    Attributes
-    ----------
-    problem : cases.Problem
-    algorithm, precision, data : str
-        As `halpbench.solve` takes them.
-    options : tuple of pairs
-        Keywords of `halpbench.solve`: the point.
-    epochs : int
-    seeds : int
-        Seeds 0, 1, ...; the score is the median of their gradient norms.
-    """
-
-    problem: cases.Problem
-    algorithm: str
-    precision: str
-    data: str
-    options: tuple[tuple[str, float], ...]
-    epochs: int
-    seeds: int
-    kind: ClassVar[str] = "tune"
-
-    @property
-    def name(self) -> str:
-        """What a progress line calls it."""
-        values = ", ".join(f"{name} {value:.3g}" for name, value in self.options)
-        return f"{self.problem.name}, {self.algorithm} {self.precision}, {values}"
+PROBLEMS = {p.name: p for p in (suites.FIGURE_1, MNIST, suites.MNIST_5K, suites.FASHION_MNIST)}
 
 
-def problem_named(name: str, l2: float | None = None, samples: int | None = None) -> cases.Problem:
+def problem_named(name: str, l2: float | None = None, samples: int | None = None) -> ProblemSpec:
     """Return one of `PROBLEMS`, or a problem on a data set that `halpbench.load` knows.
 
     Parameters
@@ -83,11 +65,11 @@ def problem_named(name: str, l2: float | None = None, samples: int | None = None
         model = "softmax" if y.dtype.kind in "iu" else "least-squares"
         classes = int(y.max()) + 1 if model == "softmax" else 1
         # Every point has a step size of its own.
-        spec = cases.Problem(
+        spec = ProblemSpec(
             Path(name).stem, name, model, len(X), X.shape[1], step_size=0.0, n_classes=classes
         )
-    elif spec.fallback is not None and datasets.find(spec.dataset) is None:
-        spec = spec.fallback
+    else:
+        spec = suites.available(spec)
     return replace(
         spec,
         l2=spec.l2 if l2 is None else l2,
@@ -95,13 +77,13 @@ def problem_named(name: str, l2: float | None = None, samples: int | None = None
     )
 
 
-def default_grid(problem: AnyProblem, algorithm: str, precision: str) -> Grid:
+def default_grid(problem: AnyProblem, algorithm: str, precision: str) -> Values:
     """Return step sizes around the problem's own, and what else the algorithm takes.
 
     mu from 0.1 to 10; delta such that the model reaches 1/4 to 16.
     """
     step = problem.default_step_size()
-    grid: Grid = {"step_size": tuple(step * 2.0**k for k in range(-3, 4))}
+    grid: Values = {"step_size": tuple(step * 2.0**k for k in range(-3, 4))}
     if algorithm == "halp":
         grid["mu"] = (0.1, 0.3, 1.0, 3.0, 10.0)
     elif algorithm in LOW_PRECISION and precision in FORMATS:
@@ -111,15 +93,15 @@ def default_grid(problem: AnyProblem, algorithm: str, precision: str) -> Grid:
 
 
 def points(
-    problem: cases.Problem,
+    problem: ProblemSpec,
     algorithm: str,
     precision: str,
-    grid: Grid,
+    grid: Values,
     *,
     data: str = "quantized",
     epochs: int = 10,
     seeds: int = 1,
-) -> list[Point]:
+) -> list[Planned]:
     """List the points of a grid.
 
     Raises
@@ -143,51 +125,59 @@ def points(
     if not grid:
         raise ValueError("the grid is empty")
     return [
-        Point(
-            problem,
-            algorithm,
-            precision,
-            data,
-            tuple(zip(grid, chosen, strict=True)),
-            epochs,
-            seeds,
+        Planned(
+            GridPoint(
+                problem,
+                algorithm,
+                precision,
+                data,
+                tuple(zip(grid, chosen, strict=True)),
+                epochs,
+                seeds,
+            ),
+            Plan(),
         )
         for chosen in itertools.product(*grid.values())
     ]
 
 
-def evaluate(point: Point) -> list[float]:
+def evaluate(case: GridPoint) -> list[float]:
     """Return the gradient norm that each seed reaches; infinity for a run that diverged."""
-    problem = _problem(point.problem)
+    problem = _problem(case.problem)
     norms = []
-    for seed in range(point.seeds):
+    for seed in range(case.seeds):
         run = Solver(
             problem,
-            point.algorithm,
-            point.precision,
-            point.data,
+            case.algorithm,
+            case.precision,
+            case.data,
             seed=seed,
-            epoch_length=round(point.problem.steps_per_sample * problem.n_samples),
-            **dict[str, Any](point.options),
+            epoch_length=round(case.problem.steps_per_sample * problem.n_samples),
+            **dict[str, Any](case.options),
         )
-        diverged = any(run.epoch().diverged for _ in range(point.epochs))
+        diverged = any(run.epoch().diverged for _ in range(case.epochs))
         norms.append(math.inf if diverged else run.evaluate()[1])
     return norms
 
 
 @functools.lru_cache(maxsize=1)
-def _problem(spec: cases.Problem) -> AnyProblem:
+def _problem(spec: ProblemSpec) -> AnyProblem:
     """Load a problem once in each worker."""
     return load(spec, Problems())[0]
 
 
+def measure(case: GridPoint, plan: Plan, on_round: OnRound) -> Measured:
+    """Evaluate one point."""
+    name = f"{case.algorithm.upper()} {case.precision}"
+    return [Series(name, {}, {"grad_norms": evaluate(case)})], {}
+
+
 def tune(
-    todo: Sequence[Point],
+    tasks: Sequence[Planned],
     store: Store,
     fingerprint: str,
     *,
-    jobs: int = 1,
-    scheduler: str | None = None,
+    pool: Pool = SERIAL,
     fresh: bool = False,
     on_event: OnEvent = ignore,
 ) -> Record:
@@ -195,16 +185,14 @@ def tune(
 
     Parameters
     ----------
-    todo : sequence of Point
-        Of one problem, algorithm and precision.
+    tasks : sequence of Planned
+        Points of one problem, algorithm and precision.
     store : Store
         Where finished points are looked up and added.
     fingerprint : str
         Of this machine and build.
-    jobs : int
-        Processes; -1 for one a core. Without meaning on a cluster.
-    scheduler : str, optional
-        Address of a Dask scheduler, such as "tcp://host:8786": the points run on its workers.
+    pool : Pool
+        Processes, or a cluster.
     fresh : bool
         Evaluate also what has a record already.
     on_event : callable
@@ -220,83 +208,53 @@ def tune(
     ------
     ImportError
         If a scheduler is given and Dask is not installed.
+    ValueError
+        If no point could be evaluated; the message says why.
     """
-    finished = {} if fresh else {r.identity: r for r in store.records() if r.kind == Point.kind}
-    scores: dict[Point, float] = {}
-    missing = []
-    for point in todo:
-        record = finished.get(identity(point.kind, asdict(point), fingerprint))
-        if record is None:
-            missing.append(point)
-            continue
-        scores[point] = _score(record.series[0].facts["grad_norms"])
-        on_event(Event("reused", point, len(scores) - 1, len(todo), record=record))
-    for point, norms in _in_parallel(missing, jobs, scheduler):
-        name = f"{point.algorithm.upper()} {point.precision}"
-        series = Series(name, {}, {"grad_norms": norms})
-        record = Record(point.kind, asdict(point), fingerprint, now(), (series,))
-        store.add(record)
-        scores[point] = _score(norms)
-        on_event(Event("done", point, len(scores) - 1, len(todo), record=record))
+    records = side_by_side(tasks, store, fingerprint, measure, pool, fresh=fresh, on_event=on_event)
+    grid = [task.case for task in tasks if isinstance(task.case, GridPoint)]
+    scores = [(p, _score(r)) for p, r in zip(grid, records, strict=True) if r.measured]
+    if not scores:
+        raise ValueError(f"no point could be evaluated: {records[0].skipped}")
     # In the order of the grid, so that a tie is broken the same way however the points came in.
-    best = min(todo, key=lambda point: scores[point])
-    case = {
-        **{k: v for k, v in asdict(best).items() if k != "options"},
-        "grid": [dict(point.options) for point in todo],
-    }
+    best, least = min(scores, key=lambda pair: pair[1])
+    whole = Grid(
+        best.problem,
+        best.algorithm,
+        best.precision,
+        best.data,
+        best.epochs,
+        best.seeds,
+        tuple(point.options for point in grid),
+    )
     facts = {
         "winner": dict(best.options),
-        "grad_norm": scores[best],
-        "diverged": sum(math.isinf(score) for score in scores.values()),
-        "at_edge": _at_edge(best, todo),
+        "grad_norm": least,
+        "diverged": sum(math.isinf(score) for _, score in scores),
+        "at_edge": _at_edge(best, grid),
     }
-    winner = Record("tune-winner", case, fingerprint, now(), (), facts)
+
+    def chosen(case: Grid, plan: Plan, on_round: OnRound) -> Measured:
+        return [], facts
+
+    winner = attempt(Planned(whole, Plan()), fingerprint, chosen)
     store.add(winner)
     return winner
 
 
-def _in_parallel(
-    todo: Sequence[Point], jobs: int, scheduler: str | None
-) -> Iterator[tuple[Point, list[float]]]:
-    """Yield points with their norms as they are done."""
-    if not todo:
-        return
-    import joblib  # type: ignore[import-untyped]
-
-    work = [joblib.delayed(_evaluate_with)(point) for point in todo]
-    if scheduler is None:
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError(
-            f"a Dask cluster needs the packages dask and distributed ({error}); install the extra "
-            "[distributed]: pip install '.[distributed]' in the folder of the sources"
-        ) from error
-    with (
-        Client(scheduler, timeout="10s") as client,  # type: ignore[no-untyped-call]
-        joblib.parallel_config(backend="dask", client=client),
-    ):
-        yield from joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(work)
-
-
-def _evaluate_with(point: Point) -> tuple[Point, list[float]]:
-    return point, evaluate(point)
-
-
-def _score(norms: Sequence[float | None]) -> float:
-    """Return the median; what was not finite has become None on disk."""
+def _score(record: Record) -> float:
+    """Return the median norm; what was not finite is None once it has been on disk."""
+    norms: Sequence[float | None] = record.series[0].facts["grad_norms"]
     values = [math.inf if norm is None else norm for norm in norms]
     # The upper of two middles: numpy's mean of a number and infinity would hide a divergence.
     return float(sorted(values)[len(values) // 2])
 
 
-def _at_edge(best: Point, todo: Sequence[Point]) -> list[str]:
+def _at_edge(best: GridPoint, grid: Sequence[GridPoint]) -> list[str]:
     """Name the options whose best value is the least or the largest tried: widen the grid there."""
     edges = []
     for name, value in best.options:
-        tried = np.unique([dict(point.options)[name] for point in todo])
+        tried = np.unique([dict(point.options)[name] for point in grid])
         if len(tried) > 1 and value in (tried[0], tried[-1]):
             edges.append(name)
     return edges

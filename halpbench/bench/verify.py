@@ -125,7 +125,7 @@ def _result(op: str, dtype: str, n: int, classes: int) -> NDArray[Any]:
 def check_call(
     function: Callable[[NDArray[Any], NDArray[Any]], object], n: int, dtype: str = "i8"
 ) -> None:
-    """Compare a dot product, ours or a peer's, with NumPy in 64 bits.
+    """Compare a dot product, ours or a library's, with NumPy in 64 bits.
 
     Of floats at most `LONGEST` elements are compared.
 

@@ -10,7 +10,8 @@ bytes read of it; and ``"multiply_adds"``, counts by dtype.
 
 from typing import Any
 
-from halpbench.bench.cases import DTYPE_OF, ELEMENT_BYTES, operand_bytes
+from halpbench.bench.cases import DTYPE_OF, ELEMENT_BYTES
+from halpbench.bench.operands import operand_bytes
 
 Work = dict[str, Any]
 

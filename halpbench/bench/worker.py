@@ -62,14 +62,14 @@ class Worker:
     """
 
     def __init__(self, contender: str, folder: Path) -> None:
-        # Not forked: the peers' thread pools do not survive a fork.
+        # Not forked: the libraries' thread pools do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        self._pipe, far_end = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, contender, folder), daemon=True
+            target=_serve, args=(far_end, contender, folder), daemon=True
         )
         self._process.start()
-        theirs.close()
+        far_end.close()
 
     def wait(self) -> None:
         """Return when it has loaded all that it needs.
@@ -122,7 +122,7 @@ def _serve(pipe: Connection, contender: str, folder: Path) -> None:
     with warnings.catch_warnings():
         # That a solver stops early shows in the gradient.
         warnings.simplefilter("ignore")
-        with _told(pipe):
+        with _errors_sent(pipe):
             X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")
             rows = np.concatenate(
                 [np.flatnonzero(y == label)[:WARM_UP_SAMPLES] for label in np.unique(y)]
@@ -138,7 +138,7 @@ def _serve(pipe: Connection, contender: str, folder: Path) -> None:
             except EOFError:
                 return
             # Again each time: it takes hold of libraries that are loaded by then.
-            with _told(pipe), clock.one_thread():
+            with _errors_sent(pipe), clock.one_thread():
                 model = make(len(X), l2, tol)
                 wall, cpu = time.perf_counter_ns(), time.process_time_ns()
                 model.fit(X, y)
@@ -156,7 +156,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _told(pipe: Connection) -> Iterator[None]:
+def _errors_sent(pipe: Connection) -> Iterator[None]:
     """Send an error of the contender's in place of an answer."""
     try:
         yield

@@ -1,23 +1,29 @@
 """``halpbench bench | report``: the main job, and its tables again."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from halpbench.bench import cases, ceilings, dots, loop, machine, runner
-from halpbench.bench.records import Run, Store, stores
+from halpbench.bench import ceilings, dots, loop, machine, runner, suites
+from halpbench.bench.cases import Planned
+from halpbench.bench.runs import SavedRun
+from halpbench.bench.schema import full_case
+from halpbench.bench.store import Store, stores
 from halpbench.cli.common import (
-    RESULTS,
     Add,
+    add_results_option,
     add_suite_options,
     console,
     positive,
     print_json,
     progress,
+    results,
     say,
     some_of,
     warn,
 )
-from halpbench.report import tables
+from halpbench.report import placement, tables
 
 # The promise is 10 minutes and 1 minute from start to end; a case that has begun is finished, so
 # that none may begin later than this. The ceilings are measured before.
@@ -37,11 +43,11 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
         "by the same command: what has a record of this machine and build is not run again.",
     )
-    add_suite_options(command, cases.SUITES)
+    add_suite_options(command)
     command.add_argument(
         "--tables",
         metavar="NAME[,NAME]",
-        help=f"some of {', '.join(cases.TABLES)} (default: all)",
+        help=f"some of {', '.join(placement.TABLES)} (default: all)",
     )
     command.add_argument(
         "--repeats", type=positive, metavar="N", help="rounds of each case (default: adaptive)"
@@ -61,25 +67,16 @@ def add_commands(add: Add) -> None:
         "Writes RESULTS/tables, RESULTS/figures and RESULTS/report.html: one page that holds it\n"
         "all and needs no network, with all machines that have records below RESULTS/raw.",
     )
-    command.add_argument(
-        "--results", type=Path, default=RESULTS["full"], metavar="DIR", help="default: results"
-    )
+    add_results_option(command)
 
 
 def _bench(options: argparse.Namespace) -> None:
-    chosen = some_of(cases.TABLES, options.tables, "--tables")
+    chosen = some_of(placement.TABLES, options.tables, "--tables")
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
     fingerprint = machine.fingerprint(this_machine)
-    store = Store(options.results or RESULTS[options.suite], machine.slug(this_machine))
-    todo = cases.suite(
-        options.suite,
-        backends=this_machine["build"]["backends"],
-        cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
-        peers=dots.peers(),
-        tables=chosen,
-        repeats=options.repeats,
-    )
+    store = Store(results(options, options.suite), machine.slug(this_machine))
+    todo = _tasks(options, this_machine, chosen)
     left = 0
     with store.locked(), progress() as show:
         known = store.machines().get(fingerprint, {})
@@ -102,35 +99,58 @@ def _bench(options: argparse.Namespace) -> None:
             on_event=on_event,
         )
     if options.save:
-        Run(str(options.save), fingerprint, this_machine, measured).save(options.save)
-    wanted = {*chosen, *tables.OVERVIEWS}
+        SavedRun(str(options.save), fingerprint, this_machine, measured).save(options.save)
+    wanted = {*chosen, *placement.OVERVIEWS}
     reports = [report for report in tables.build(store) if report.name in wanted]
     written = tables.write(store, reports)
     if options.json:
         print_json([tables.as_json(report) for report in reports])
     else:
         tables.show(reports, console())
-    say(f"raw records: {store.raw}; tables: {store.tables} ({len(written)} files)")
+    say(
+        f"raw records: {store.raw.absolute()}; tables: {store.tables.absolute()} "
+        f"({len(written)} files)"
+    )
     if left:
         say(f"no time for {left} of {len(todo)} cases; the same command measures them")
+
+
+def _tasks(
+    options: argparse.Namespace, this_machine: Mapping[str, Any], chosen: Sequence[str]
+) -> list[Planned]:
+    """List the cases of the suite that the chosen tables show."""
+    tasks = suites.suite(
+        options.suite,
+        backends=this_machine["build"]["backends"],
+        cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
+        libraries=dots.libraries(),
+        repeats=options.repeats,
+    )
+    return [
+        task
+        for task in tasks
+        if set(chosen) & set(placement.tables(task.case.kind, full_case(task.case.kind, task.case)))
+    ]
 
 
 def _report(options: argparse.Namespace) -> None:
     from halpbench.report import figures, page
 
-    found = [page.read(store) for store in stores(options.results)]
-    if not found:
+    root = results(options)
+    machines = [page.read(store) for store in stores(root)]
+    if not machines:
         raise FileNotFoundError(
-            f"no raw records below {options.results / 'raw'}; `halpbench bench` makes them"
+            f"no raw records below {(root / 'raw').absolute()}; `halpbench bench` makes them"
         )
     content = []
-    for store, reports in ((results.store, results.reports) for results in found):
+    for store, reports in ((known.store, known.reports) for known in machines):
         tables.write(store, reports)
-        drawn = figures.draw(reports, options.results / "figures" / store.machine)
+        drawn = figures.draw(reports, root / "figures" / store.machine)
         content += [tables.as_json(report) for report in reports]
         if not options.json:
             tables.show(reports, console())
-        say(f"tables: {store.tables}; figures: {', '.join(map(str, drawn)) or 'none'}")
-    say(f"page: {page.write(options.results, found)}")
+        drawn = [path.absolute() for path in drawn]
+        say(f"tables: {store.tables.absolute()}; figures: {', '.join(map(str, drawn)) or 'none'}")
+    say(f"page: {page.write(root, machines).absolute()}")
     if options.json:
         print_json(content)

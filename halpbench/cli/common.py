@@ -5,20 +5,26 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported on first use: this module is part of every command, and of --help
     from rich.console import Console
 
-    from halpbench.bench import loop
+    from halpbench.bench.loop import Event
     from halpbench.report.cells import Table
 
-RESULTS = {"full": Path("results"), "smoke": Path("results/smoke")}
+SUITES = ("full", "smoke")
+CONSOLE_WIDTH = 100
+
+# Where results go if no option says so.
+RESULTS, RESULTS_VARIABLE = Path("results"), "HALPBENCH_RESULTS"
 
 # What runs a command, given its options; the exit code, None for success.
 Run = Callable[[argparse.Namespace], int | None]
@@ -26,20 +32,34 @@ Run = Callable[[argparse.Namespace], int | None]
 Add = Callable[[str, Run, str], argparse.ArgumentParser]
 
 
-def add_suite_options(command: argparse.ArgumentParser, suites: Sequence[str]) -> None:
+def add_suite_options(command: argparse.ArgumentParser, suites: Sequence[str] = SUITES) -> None:
     """Add the options of what keeps records: --suite, --results, --fresh."""
     command.add_argument("--suite", choices=suites, default="full", help="default: full")
+    add_results_option(command, "; smoke below it for the smoke suite")
+    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
+
+
+def add_results_option(command: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the option --results."""
     command.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
-        help="default: results, or results/smoke for the smoke suite",
+        help=f"default: ${RESULTS_VARIABLE}, or {RESULTS}{more}",
     )
-    command.add_argument("--fresh", action="store_true", help="measure again what has a record")
+
+
+def results(options: argparse.Namespace, suite: str = "full") -> Path:
+    """Return the results folder: that of the option, of the environment, or the default one."""
+    if options.results is not None:
+        folder: Path = options.results
+        return folder
+    root = Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
+    return root / suite if suite == "smoke" else root
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[loop.Event], None]]:
+def progress() -> Iterator[Callable[[Event], None]]:
     """Show events on standard error: a bar on a terminal, a line for each case elsewhere."""
     from rich.console import Console
     from rich.progress import (
@@ -62,14 +82,14 @@ def progress() -> Iterator[Callable[[loop.Event], None]]:
     )
     task = bar.add_task("")
 
-    def show(event: loop.Event) -> None:
+    def show(event: Event) -> None:
         name = event.case.name
         if event.what == "start":
             bar.update(task, description=f"{name}: preparing", total=event.total)
         elif event.what == "round":
             bar.update(task, description=f"{name}: round {event.rounds + 1}")
         else:
-            reason = f", {event.record.skipped}" if event.record and event.record.skipped else ""
+            reason = event.reason and f", {event.reason}"
             bar.update(task, completed=event.index + 1, total=event.total)
             if reason or not console.is_terminal:
                 print(
@@ -85,6 +105,7 @@ def show(shown: Sequence[Table]) -> None:
     """Print tables."""
     from halpbench.report import tables
 
+    shown = [replace(table, notes=table.all_notes) for table in shown]
     tables.show([tables.Report("", {}, shown, {}, "")], console())
 
 
@@ -92,10 +113,8 @@ def console() -> Console:
     """Standard output, as wide as the tables are made for."""
     from rich.console import Console
 
-    from halpbench.report import tables
-
     terminal = Console()
-    return Console(width=min(terminal.width, tables.CONSOLE_WIDTH) if terminal.is_terminal else 100)
+    return Console(width=min(terminal.width, CONSOLE_WIDTH) if terminal.is_terminal else 100)
 
 
 def warn(found: Iterable[str]) -> None:

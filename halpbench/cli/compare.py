@@ -2,16 +2,18 @@
 
 import argparse
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.text import Text
 
-from halpbench.bench.records import SCHEMA, Run, finite, load
-from halpbench.cli.common import Add, console, print_json, say, show
+from halpbench.bench.records import SCHEMA, finite
+from halpbench.bench.runs import SavedRun, load
+from halpbench.cli.common import Add, console, print_json, say, show, some_of
 from halpbench.report import compare, tables
 from halpbench.report.cells import Row
 
-BELOW = 1
+FAILED = 1
 
 
 def add_commands(add: Add) -> None:
@@ -25,7 +27,8 @@ def add_commands(add: Add) -> None:
         "  halpbench compare A.json B.json           what has become faster or slower\n"
         "  halpbench compare A.json B.json --fail-below 0.9\n"
         "                                            exit code 1 if anything has less than 0.9\n"
-        "                                            times the speed it had, for a build server\n"
+        "                                            times the speed it had, or is missing, for a\n"
+        "                                            build server\n"
         "  halpbench compare --across machines results/raw/*\n"
         "                                            which CPU gains most from low precision\n\n"
         "A RUN is a file of `halpbench bench --save`, a results folder (every machine in it), the\n"
@@ -44,7 +47,12 @@ def add_commands(add: Add) -> None:
         "code can differ by more than that: compare such two first. Where they differ, measure\n"
         "both sides several times in turns with `bench --fresh --results A` (and B), then compare\n"
         "A with B: all samples of a case count.\n\n"
-        "exit codes: 0 done, 1 a speed is below --fail-below, 2 the runs cannot be compared",
+        "With --fail-below it is a failure, too, if a run has lost a case or a contender that the\n"
+        "first one has (lost), did not measure it (skipped), or found a wrong result, be it in a\n"
+        "case that the first run lacks (wrong). The record appended last decides. Machines differ\n"
+        "in their backends: across them nothing is lost.\n\n"
+        "exit codes: 0 done, 1 a speed is below --fail-below or something is lost, skipped or\n"
+        "wrong, 2 the runs cannot be compared",
     )
     command.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="see below")
     command.add_argument(
@@ -58,6 +66,11 @@ def add_commands(add: Add) -> None:
         "times that of the first run: slower by the test, and the whole interval below R",
     )
     command.add_argument(
+        "--allow",
+        metavar="WHAT[,WHAT]",
+        help=f"let --fail-below pass in spite of these: some of {', '.join(compare.LOSSES)}",
+    )
+    command.add_argument(
         "--markdown", action="store_true", help="write Markdown to standard output, to be pasted"
     )
 
@@ -66,52 +79,64 @@ def _compare(options: argparse.Namespace) -> int | None:
     runs = [run for path in options.runs for run in load(path, compare.KINDS)]
     if len(runs) < 2:
         raise ValueError(f"got one run, {runs[0].name}; expected two or more to compare")
-    found = compare.compare(runs, options.across)
-    below = [] if options.fail_below is None else found.below(options.fail_below)
+    comparison = compare.compare(runs, options.across)
     if options.json:
-        print_json(_as_json(runs, found, options, below))
+        print_json(_as_json(runs, comparison, options))
     elif options.markdown:
-        sys.stdout.write(_as_markdown(runs, found))
+        sys.stdout.write(_as_markdown(runs, comparison))
     else:
         for line in _origins(runs):
             console().print(Text(line, style="dim"))
         console().print()
-        show(found.tables)
-    for note in found.notes:
+        show(comparison.tables)
+    for note in comparison.notes:
         say(f"warning: {note}")
-    if options.fail_below is None:
-        return None
-    if not found.judged:
+    return None if options.fail_below is None else _gate(comparison, options)
+
+
+def _gate(comparison: compare.RunComparison, options: argparse.Namespace) -> int | None:
+    """Say what has become slower, and what is no longer there; return the exit code."""
+    failing = comparison.failing(_allowed(options))
+    if not comparison.judged and not failing:
         raise ValueError(
             f"no comparison has {compare.MIN_SAMPLES} samples in both runs, so that none can fail; "
             f"measure with `halpbench bench --repeats {compare.MIN_SAMPLES + 1}`"
         )
+    below = comparison.below(options.fail_below)
     for row in below:
         say(
             f"below {options.fail_below:g}: {row['contender']} in {row['case']} ({row['run']}): "
             f"{compare.change(row)}"
         )
-    say(f"{len(below)} of {found.judged} comparisons are below {options.fail_below:g}")
-    return BELOW if below else None
+    for loss in failing:
+        say(str(loss))
+    say(
+        f"{len(below)} of {comparison.judged} comparisons are below {options.fail_below:g}; "
+        f"{len(failing)} cases or contenders are lost, skipped or wrong"
+    )
+    return FAILED if below or failing else None
 
 
-def _origins(runs: list[Run]) -> list[str]:
+def _allowed(options: argparse.Namespace) -> list[str]:
+    return some_of(compare.LOSSES, options.allow, "--allow") if options.allow else []
+
+
+def _origins(runs: list[SavedRun]) -> list[str]:
     return [f"{letter}: {compare.origin(run)}" for letter, run in compare.lettered(runs)]
 
 
-def _as_markdown(runs: list[Run], found: compare.Comparison) -> str:
+def _as_markdown(runs: list[SavedRun], comparison: compare.RunComparison) -> str:
     lines = ["# Comparison", "", *(f"- {line}" for line in _origins(runs)), ""]
-    for table in found.tables:
-        lines += tables.markdown_table(table)
-    return "\n".join([*lines, *(f"- {note}" for note in found.notes)]).rstrip() + "\n"
+    for table in comparison.tables:
+        lines += tables.markdown_table(replace(table, notes=table.all_notes))
+    return "\n".join([*lines, *(f"- {note}" for note in comparison.notes)]).rstrip() + "\n"
 
 
 def _as_json(
-    runs: list[Run],
-    found: compare.Comparison,
-    options: argparse.Namespace,
-    below: list[Row],
+    runs: list[SavedRun], comparison: compare.RunComparison, options: argparse.Namespace
 ) -> object:
+    limit = options.fail_below
+    below: list[Row] = [] if limit is None else comparison.below(limit)
     return finite(
         {
             "schema": SCHEMA,
@@ -125,10 +150,11 @@ def _as_json(
                 }
                 for letter, run in compare.lettered(runs)
             ],
-            "data": found.rows,
-            "notes": found.notes,
-            "fail_below": options.fail_below,
+            "data": comparison.rows,
+            "notes": comparison.notes,
+            "fail_below": limit,
             "below": below,
+            "losses": [asdict(loss) for loss in comparison.losses],
         }
     )
 

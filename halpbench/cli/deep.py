@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halpbench.bench import machine
-from halpbench.bench.records import Record, Store
+from halpbench.bench.records import Record
+from halpbench.bench.store import Store
 from halpbench.cli.common import (
-    RESULTS,
     Add,
+    add_results_option,
     numbers,
     positive,
     print_json,
     progress,
+    results,
     say,
     show,
     warn,
@@ -55,7 +57,7 @@ def add_commands(add: Add) -> None:
     command.add_argument("--epochs", type=positive, help="default: the task's")
     command.add_argument("--seeds", type=_counts, metavar="N[,N]", help="default: 0,1,2,3,4")
     add_training_options(command)
-    command.add_argument("--results", type=Path, metavar="DIR", help="default: as for figures")
+    add_results_option(command, "; smoke below it for the smoke size")
     command.add_argument("--fresh", action="store_true", help="run again what has a record")
 
     command = add(
@@ -97,7 +99,7 @@ def _deep(options: argparse.Namespace) -> None:
             epochs=options.epochs,
             options=given,
         )
-    root = options.results or RESULTS["smoke" if options.size == "smoke" else "full"]
+    root = results(options, options.size)
     records = trained(
         todo,
         root,
@@ -107,7 +109,7 @@ def _deep(options: argparse.Namespace) -> None:
         fresh=options.fresh,
     )
     if options.json:
-        print_json([asdict(record) for record in records])
+        print_json([record.as_dict() for record in records])
         return
     show([report.table(records)])
     if options.algorithm is None:
@@ -170,7 +172,7 @@ def trained(
 
 def draw(records: Sequence[Record], root: Path) -> list[str]:
     """Draw the figure of a task, and say where it is."""
-    paths = [str(path) for path in report.draw(records, root / "figures")]
+    paths = [str(path.absolute()) for path in report.draw(records, root / "figures")]
     say(f"{records[0].case['task']['name']}: {', '.join(paths) or 'nothing to draw'}")
     return paths
 

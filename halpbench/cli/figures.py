@@ -2,10 +2,18 @@
 
 import argparse
 
-from halpbench.bench import cases, machine
-from halpbench.bench.records import Store
+from halpbench.bench import machine
+from halpbench.bench.store import Store
 from halpbench.cli import deep
-from halpbench.cli.common import RESULTS, Add, add_suite_options, print_json, progress, say
+from halpbench.cli.common import (
+    SUITES,
+    Add,
+    add_suite_options,
+    print_json,
+    progress,
+    results,
+    say,
+)
 
 
 def add_commands(add: Add) -> None:
@@ -23,7 +31,7 @@ def add_commands(add: Add) -> None:
         "RESULTS/figures. An interrupted run is continued by the same command.",
     )
     command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
-    add_suite_options(command, (*cases.SUITES, "deep"))
+    add_suite_options(command, (*SUITES, "deep"))
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -35,7 +43,7 @@ def _figures(options: argparse.Namespace) -> None:
 def _deep(options: argparse.Namespace) -> dict[str, list[str]]:
     from halpbench.deep import experiments
 
-    root = options.results or RESULTS["full"]
+    root = results(options)
     suites = {name: experiments.suite(name) for name in options.names or experiments.TASKS}
     return {
         name: deep.draw(deep.trained(todo, root, fresh=options.fresh), root)
@@ -51,7 +59,7 @@ def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
     todo = {name: experiments.experiments(name, options.suite) for name in names}
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
-    root = options.results or RESULTS[options.suite]
+    root = results(options, options.suite)
     # Apart from the benchmark's records, whose tables know nothing of experiments.
     store = Store(root / "paper", machine.slug(this_machine))
     written: dict[str, list[str]] = {}
@@ -62,6 +70,7 @@ def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
                 records = experiments.run(
                     wanted, store, fingerprint, fresh=options.fresh, on_event=show
                 )
-            written[name] = [str(path) for path in paper.draw(name, records, root / "figures")]
+            paths = paper.draw(name, records, root / "figures")
+            written[name] = [str(path.absolute()) for path in paths]
             say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
     return written

@@ -1,16 +1,15 @@
 """``halpbench info | datasets | kernels``: what there is, without records."""
 
 import argparse
+from functools import partial
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from halpbench import datasets, kernels
-from halpbench.bench import cases, ceilings, machine, runner
+from halpbench.bench import machine
 from halpbench.cli.common import Add, console, positive, print_json, show, warn
-from halpbench.report import kernels as kernel_tables
-from halpbench.report import machine as machines
 
 
 def add_commands(add: Add) -> None:
@@ -43,6 +42,9 @@ def add_commands(add: Add) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
+    from halpbench.bench import ceilings
+    from halpbench.report import machine as machines
+
     record = machine.record()
     if options.ceilings:
         record["ceilings"] = ceilings.measure(record)
@@ -84,12 +86,23 @@ def _datasets(options: argparse.Namespace) -> None:
 
 
 def _kernels(options: argparse.Namespace) -> None:
-    backends = kernels.backends()
+    from halpbench.bench import loop, runner
+    from halpbench.bench.cases import DTYPES, KernelCase, Plan, Planned
+    from halpbench.bench.loading import Problems
+    from halpbench.report import kernels as kernel_tables
+
+    plan = Plan(at_least=3, at_most=7, budget_seconds=0.6)
+    measure = partial(runner.measure, Problems())
     records = []
-    for backend in backends:
-        case = cases.KernelCase(options.op, options.n, backend, at_least=3, at_most=7)
-        records.append(runner.measure(case))
-    data, shown = kernel_tables.make(records)
+    for backend in kernels.backends():
+        task = Planned(KernelCase(options.op, options.n, backend, DTYPES), plan)
+        records.append(loop.attempt(task, "", measure))
+    warn(
+        f"{record.case['backend']}: {record.skipped or record.wrong}"
+        for record in records
+        if not record.measured
+    )
+    data, shown = kernel_tables.make([record for record in records if record.measured])
     if options.json:
         print_json(data["kernels"])
         return

@@ -1,18 +1,17 @@
 """``halpbench peers``: time to accuracy beside the estimators of other libraries."""
 
 import argparse
-from dataclasses import replace
 
-from halpbench.bench import cases, machine
-from halpbench.bench.records import Store
+from halpbench.bench import machine
+from halpbench.bench.store import Store
 from halpbench.cli.common import (
-    RESULTS,
     Add,
     add_suite_options,
     console,
     positive,
     print_json,
     progress,
+    results,
     say,
     some_of,
     warn,
@@ -37,7 +36,7 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables, the figure to RESULTS/figures.\n"
         "An interrupted run is continued by the same command.",
     )
-    add_suite_options(command, cases.SUITES)
+    add_suite_options(command)
     command.add_argument(
         "--problems", metavar="NAME[,NAME]", help="digits, mnist-5k, fashion-mnist, tall, wide"
     )
@@ -51,23 +50,23 @@ def add_commands(add: Add) -> None:
 
 
 def _peers(options: argparse.Namespace) -> None:
-    from halpbench.bench import contenders, peers
+    from halpbench.bench import accuracy, contenders
     from halpbench.report import figures
 
-    known = peers.problems(options.suite)
+    known = accuracy.problems(options.suite)
     problems = [known[name] for name in some_of(known, options.problems, "--problems")]
     if options.budget is not None:
-        problems = [replace(problem, budget_seconds=options.budget) for problem in problems]
+        problems = [(problem, float(options.budget)) for problem, _ in problems]
     chosen = some_of(contenders.CONTENDERS, options.only, "--only")
-    todo = peers.cases(problems, chosen, options.suite)
+    todo = accuracy.tasks(problems, chosen, options.suite)
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
-    fingerprint = peers.fingerprint(machine.fingerprint(this_machine))
-    root = options.results or RESULTS[options.suite]
+    fingerprint = accuracy.fingerprint(machine.fingerprint(this_machine))
+    root = results(options, options.suite)
     store = Store(root, machine.slug(this_machine))
     with store.locked(), progress() as show:
         store.add_machine(fingerprint, this_machine)
-        peers.run(todo, store, fingerprint, fresh=options.fresh, on_event=show)
+        accuracy.run(todo, store, fingerprint, fresh=options.fresh, on_event=show)
     reports = [report for report in tables.build(store) if report.name == "peers"]
     written = tables.write(store, reports)
     written += figures.draw(reports, root / "figures" / store.machine)
@@ -75,4 +74,5 @@ def _peers(options: argparse.Namespace) -> None:
         print_json([tables.as_json(report) for report in reports])
     else:
         tables.show(reports, console())
-    say(f"raw records: {store.raw}; tables and figures: {', '.join(map(str, written))}")
+    paths = ", ".join(str(path.absolute()) for path in written)
+    say(f"raw records: {store.raw.absolute()}; tables and figures: {paths}")

@@ -1,11 +1,21 @@
 """``halpbench tune``: search a grid of constants."""
 
 import argparse
-from pathlib import Path
 
-from halpbench.bench import machine, runner
-from halpbench.bench.records import Store
-from halpbench.cli.common import RESULTS, Add, numbers, positive, print_json, progress
+from halpbench.bench import machine
+from halpbench.bench.loading import Problems
+from halpbench.bench.loop import Pool
+from halpbench.bench.store import Store
+from halpbench.cli.common import (
+    Add,
+    add_results_option,
+    numbers,
+    positive,
+    print_json,
+    progress,
+    results,
+    say,
+)
 
 
 def add_commands(add: Add) -> None:
@@ -40,9 +50,7 @@ def add_commands(add: Add) -> None:
         "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
     )
     command.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster")
-    command.add_argument(
-        "--results", type=Path, default=RESULTS["full"], metavar="DIR", help="default: results"
-    )
+    add_results_option(command)
     command.add_argument("--fresh", action="store_true", help="evaluate again what has a record")
 
 
@@ -53,7 +61,7 @@ def _tune(options: argparse.Namespace) -> None:
     if precision is None:
         precision = "D64fM64f" if options.algorithm in ("sgd", "svrg") else "D8M8"
     spec = tune.problem_named(options.problem, options.l2, options.samples)
-    grid = tune.default_grid(runner.Problems().load(spec)[0], options.algorithm, precision)
+    grid = tune.default_grid(Problems().load(spec)[0], options.algorithm, precision)
     given = {"step_size": options.step_size, "mu": options.mu, "delta": options.delta}
     for name, values in given.items():
         if values is not None and name not in grid:
@@ -74,19 +82,19 @@ def _tune(options: argparse.Namespace) -> None:
     )
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
-    store = Store(options.results / "paper", machine.slug(this_machine))
+    store = Store(results(options) / "paper", machine.slug(this_machine))
     with store.locked(), progress() as show:
         store.add_machine(fingerprint, this_machine)
         winner = tune.tune(
             todo,
             store,
             fingerprint,
-            jobs=options.jobs,
-            scheduler=options.scheduler,
+            pool=Pool(options.jobs, options.scheduler),
             fresh=options.fresh,
             on_event=show,
         )
     facts = winner.facts
+    say(f"raw records: {store.raw.absolute()}")
     if options.json:
         print_json(facts)
         return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from halpbench.bench import loop
-from halpbench.bench.loop import OnEvent, OnRound, ignore
-from halpbench.bench.records import Record, Store
+from halpbench.bench.cases import Plan
+from halpbench.bench.loop import OnEvent, Pool, ignore, side_by_side
+from halpbench.bench.records import Record
+from halpbench.bench.store import Store
 from halpbench.deep.training import (
     LOW_PRECISION,
     Device,
@@ -24,6 +26,8 @@ from halpbench.deep.training import (
 __all__ = ["BITS", "SEEDS", "SIZES", "TASKS", "grid", "run", "suite"]
 
 SEEDS = (0, 1, 2, 3, 4)
+
+
 BITS = (2, 4, 8)
 
 _LSTM = Task(
@@ -127,6 +131,14 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 
+@dataclass(frozen=True)
+class PlannedTraining:
+    """A run, and its plan: one round."""
+
+    case: Training
+    plan: Plan
+
+
 def suite(name: str, size: str = "small", seeds: Sequence[int] = SEEDS) -> list[Training]:
     """List the runs of a figure: full precision, and low precision at each of `BITS`.
 
@@ -212,7 +224,7 @@ def run(
     fresh: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Record]:
-    """Train what has no record yet, side by side; records are added in the order of the runs.
+    """Train what has no record yet, side by side; each record is on disk when its run is done.
 
     Parameters
     ----------
@@ -231,22 +243,20 @@ def run(
     list of Record
         One a run, new or found.
     """
-    import joblib  # type: ignore[import-untyped]
-
     code = fingerprint(device.name)
     if fresh:
         for training in todo:
             checkpoint(training, code, device).unlink(missing_ok=True)
-    results: Iterator[Record] = iter(())
-    if jobs != 1 and (waiting := todo if fresh else loop.missing(todo, store, code)):
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="all")
-        results = parallel(joblib.delayed(train)(training, code, device) for training in waiting)
-
-    def measured(training: Training, left_seconds: float, on_round: OnRound) -> Record:
-        return train(training, code, device, on_round) if jobs == 1 else next(results)
-
-    records = list(loop.each(todo, store, code, measured, fresh=fresh, on_event=on_event))
-    # Not before: of a run that ended out of turn nothing but its checkpoint is kept until then.
+    records = side_by_side(
+        [PlannedTraining(training, Plan()) for training in todo],
+        store,
+        code,
+        partial(train, code, device),
+        Pool(jobs),
+        fresh=fresh,
+        on_event=on_event,
+    )
+    # Not before: until its record is on disk, nothing but the checkpoint is kept of a run.
     for training in todo:
         checkpoint(training, code, device).unlink(missing_ok=True)
     return records

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from halpbench import datasets
-from halpbench.bench.loop import OnRound, now
-from halpbench.bench.records import Record, Series, identity
+from halpbench.bench.cases import Plan
+from halpbench.bench.loop import Measured, OnRound
+from halpbench.bench.records import Series, identity
 from halpbench.deep import data
 from halpbench.deep.data import Batches, Samples
 from halpbench.deep.models import CharLSTM, ResNet, narrow_resnet, resnet18
@@ -142,7 +142,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """What a progress line calls it."""
+        """Name shown in progress output."""
         values = ", ".join(f"{name} {value:g}" for name, value in self.options)
         return f"{self.task.name} ({self.task.size}), {self.contender}, {values}, seed {self.seed}"
 
@@ -184,11 +184,12 @@ def fingerprint(device: str) -> str:
 
 
 def train(
-    training: Training,
     fingerprint: str,
     device: Device,
+    training: Training,
+    plan: Plan,
     on_round: OnRound = lambda epochs: None,
-) -> Record:
+) -> Measured:
     """Train to the end, from the checkpoint if there is one.
 
     A run that diverges ends early; that is a result. On a CPU it has one thread, so that its bits
@@ -196,33 +197,35 @@ def train(
 
     Parameters
     ----------
-    training : Training
     fingerprint : str
         Of the record, see `fingerprint`.
     device : Device
+    training : Training
+    plan : Plan
+        One round: the whole run.
     on_round : callable
         Takes the number of finished epochs, before each epoch.
 
     Returns
     -------
-    Record
-        Its one series has the losses and accuracies after each epoch, the start included, and the
-        seconds of each epoch without those of looking. It is skipped if data are missing.
+    series, facts
+        The one series has the losses and accuracies after each epoch, the start included, and the
+        nanoseconds of each epoch without those of looking.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If data are missing.
     """
-    started = now()
-    case = asdict(training)
     path = checkpoint(training, fingerprint, device)
-    try:
-        with _one_thread():
-            run = _Run(training, device)
-            if path.exists():
-                run.load(path)
-            while not run.finished:
-                on_round(run.epochs)
-                run.epoch()
-                run.save(path)
-    except datasets.DatasetNotFoundError as error:
-        return Record(training.kind, case, fingerprint, started, skipped=str(error))
+    with _one_thread():
+        run = _Run(training, device)
+        if path.exists():
+            run.load(path)
+        while not run.finished:
+            on_round(run.epochs)
+            run.epoch()
+            run.save(path)
     history = dict(run.history)
     facts = {
         "algorithm": training.algorithm,
@@ -237,13 +240,13 @@ def train(
         "torch": torch.__version__,
         "device": device.name,
     }
-    return Record(training.kind, case, fingerprint, started, (series,), about)
+    return (series,), about
 
 
 def checkpoint(training: Training, fingerprint: str, device: Device) -> Path:
     """Return where a run keeps its state, until whoever has its record removes it."""
-    text = identity(training.kind, asdict(training), fingerprint)
-    return device.checkpoints / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
+    name = hashlib.sha256(identity(training.kind, training, fingerprint)).hexdigest()[:16]
+    return device.checkpoints / f"{name}.pt"
 
 
 class _Run:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from halpbench.bench.records import Run
+from halpbench.bench.runs import SavedRun
 
 # Times are comparable only where these fields of the machine records agree. The others may differ
 # between revisions, but some of them explain a change.
@@ -40,12 +40,12 @@ def at(machine: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def check(first: Run, other: Run, letter: str) -> list[str]:
+def check(first: SavedRun, other: SavedRun, letter: str) -> list[str]:
     """Refuse runs of different machines; return notes on what else differs.
 
     Parameters
     ----------
-    first, other : Run
+    first, other : SavedRun
         A, and the run that is compared with it.
     letter : str
         What the notes call the other one.
@@ -71,21 +71,21 @@ def check(first: Run, other: Run, letter: str) -> list[str]:
     return [f"differs between A and {letter}: {difference}" for difference in noted]
 
 
-def _differences(first: Run, other: Run, fields: Sequence[str]) -> list[str]:
+def _differences(first: SavedRun, other: SavedRun, fields: Sequence[str]) -> list[str]:
     return [
-        f"{field} is {mine!r} and {theirs!r}"
+        f"{field} is {one!r} and {another!r}"
         for name in fields
-        for field, mine, theirs in _unequal(name, at(first.machine, name), at(other.machine, name))
+        for field, one, another in _unequal(name, at(first.machine, name), at(other.machine, name))
     ]
 
 
-def _unequal(name: str, mine: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+def _unequal(name: str, one: Any, another: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the fields at or below a name that differ, and both values."""
-    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-        for key in dict.fromkeys([*mine, *theirs]):
-            yield from _unequal(f"{name}.{key}", mine.get(key), theirs.get(key))
-    elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-        for index, pair in enumerate(zip(mine, theirs, strict=True)):
+    if isinstance(one, Mapping) and isinstance(another, Mapping):
+        for key in dict.fromkeys([*one, *another]):
+            yield from _unequal(f"{name}.{key}", one.get(key), another.get(key))
+    elif isinstance(one, list) and isinstance(another, list) and len(one) == len(another):
+        for index, pair in enumerate(zip(one, another, strict=True)):
             yield from _unequal(f"{name}[{index}]", *pair)
-    elif mine != theirs:
-        yield name, mine, theirs
+    elif one != another:
+        yield name, one, another

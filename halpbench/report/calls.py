@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from halpbench.bench import stats
 from halpbench.bench.records import Record
 from halpbench.report import cells
@@ -9,21 +11,18 @@ from halpbench.report.cells import Content, Row, Table
 
 OURS = "halpbench"
 DTYPES = ("i8", "f32", "f64")
+TITLE = "Calls of the dot from Python: who wins"
 
 
 def make(records: Sequence[Record]) -> Content:
     """Tabulate the time of a call by dtype and length, and which library's is the least."""
     measured = sorted(
         (record for record in records if record.kind == "call"),
-        key=lambda record: (DTYPES.index(_dtype(record)), record.case["n"]),
+        key=lambda record: (DTYPES.index(record.case["dtype"]), record.case["n"]),
     )
     rows = [row for record in measured for row in _rows(record)]
     winners = [_winner(record) for record in measured]
     return {"calls": rows, "fastest": winners}, [_table(measured, rows, winners)] if rows else []
-
-
-def _dtype(record: Record) -> str:
-    return str(record.case.get("dtype", "i8"))
 
 
 def _rows(record: Record) -> list[Row]:
@@ -31,19 +30,19 @@ def _rows(record: Record) -> list[Row]:
     times = {series.contender: cells.per_call(series) for series in record.series}
     ours = stats.median(times[OURS])
     rows = []
-    peers = [peer for peer in (*record.case.get("peers", ()), *times) if peer != OURS]
-    for peer in dict.fromkeys(peers or [None]):
+    libraries = [name for name in (*record.case["libraries"], *times) if name != OURS]
+    for library in dict.fromkeys(libraries or [None]):
         row = {
             "n": record.case["n"],
-            "dtype": _dtype(record),
+            "dtype": record.case["dtype"],
             "backend": record.case["backend"],
-            "peer": peer,
+            "library": library,
             **cells.columns("ns", ours),
             "repetitions": ours.count,
         }
-        if peer in times:
-            row |= cells.columns("peer_ns", stats.median(times[peer]))
-            row |= cells.columns("ratio_to_peer", stats.ratio(times[peer], times[OURS]))
+        if library in times:
+            row |= cells.columns("library_ns", stats.median(times[library]))
+            row |= cells.columns("ratio_to_library", stats.ratio(times[library], times[OURS]))
         rows.append(row)
     return rows
 
@@ -51,23 +50,24 @@ def _rows(record: Record) -> list[Row]:
 def _winner(record: Record) -> Row:
     """Name the fastest, and its speedup over the one after it."""
     times = {series.contender: cells.per_call(series) for series in record.series}
-    first, *others = sorted(times, key=lambda name: stats.median(times[name]).value)
-    row: Row = {"n": record.case["n"], "dtype": _dtype(record), "fastest": first}
+    first, *others = sorted(times, key=lambda name: float(np.median(times[name])))
+    row: Row = {"n": record.case["n"], "dtype": record.case["dtype"], "fastest": first}
     if others:
-        row["second"] = others[0]
-        row |= cells.columns("lead", stats.ratio(times[others[0]], times[first]))
+        lead = stats.ratio(times[others[0]], times[first])
+        row |= {"second": others[0], **cells.columns("lead", lead), "repetitions": lead.count}
     return row
 
 
 def _table(records: Sequence[Record], rows: Sequence[Row], winners: Sequence[Row]) -> Table:
-    peers = list(dict.fromkeys(row["peer"] for row in rows if row["peer"]))
+    libraries = list(dict.fromkeys(row["library"] for row in rows if row["library"]))
     shown = []
     for winner in winners:
         key = {"dtype": winner["dtype"], "n": winner["n"]}
-        line = [f"{winner['n']:,}", winner["dtype"], cells.plain(cells.find(rows, **key), "ns")]
-        for peer in peers:
-            row = cells.find(rows, **key, peer=peer)
-            line.append("-" if row is None else cells.plain(row, "peer_ns") or "absent")
+        n = cells.Cell(f"{winner['n']:,}", winner["n"])
+        line = [n, winner["dtype"], cells.plain(cells.find(rows, **key), "ns")]
+        for library in libraries:
+            row = cells.find(rows, **key, library=library)
+            line.append("-" if row is None else cells.plain(row, "library_ns") or "absent")
         shown.append([*line, _lead(winner)])
     notes = [
         "Nanoseconds of a Python call, checks of the arguments included (ours also refuse -128).",
@@ -76,13 +76,18 @@ def _table(records: Sequence[Record], rows: Sequence[Row], winners: Sequence[Row
         f"Backend {rows[0]['backend']}, {cells.span([row['repetitions'] for row in rows])} "
         f"repetitions; {records[0].facts.get('blas', 'BLAS held to one thread')}.",
     ]
-    absent = [
-        peer for peer in peers if not any(row.get("peer_ns") for row in rows if row["peer"] == peer)
-    ]
+    present = {row["library"] for row in rows if row.get("library_ns")}
+    absent = [library for library in libraries if library not in present]
     if absent:
         notes.append(f"{', '.join(absent)}: not installed; `pip install '.[peers]'` adds it.")
-    header = ("elements", "dtype", f"{OURS} ns", *(f"{peer} ns" for peer in peers), "fastest")
-    return Table("Calls of the dot from Python: who wins", header, shown, notes)
+    header = (
+        "elements",
+        "dtype",
+        f"{OURS} ns",
+        *(f"{library} ns" for library in libraries),
+        "fastest",
+    )
+    return Table(TITLE, header, shown, notes)
 
 
 def _lead(winner: Row) -> str:

@@ -1,7 +1,10 @@
-"""What the tables are made of: rows of numbers for programs, cells of text for readers."""
+"""Parts of tables: rows of numbers for programs, cells of text and value for readers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halpbench.bench import stats
@@ -9,10 +12,32 @@ from halpbench.bench.records import Record, Series
 
 Row = dict[str, Any]
 
+# Ends of an interval whose ratio is above ROUGH allow two digits; above WIDE no number at all.
+ROUGH, WIDE = 1.25, 2.0
+MARK = "~"
+
+
+class Cell(str):
+    """Text as shown, and the number behind it.
+
+    Attributes
+    ----------
+    value : float or None
+        The number, in the unit of its column's rows; None for text alone.
+    """
+
+    value: float | None
+
+    def __new__(cls, text: str, value: float | None = None) -> Cell:
+        """Make a cell of a text and a number."""
+        cell = super().__new__(cls, text)
+        cell.value = value
+        return cell
+
 
 @dataclass(frozen=True)
 class Table:
-    """Text as shown: a header, rows of cells, and notes below. `brief`: shown on the console."""
+    """Cells as shown: a header, rows of cells, and notes below. `brief`: shown on the console."""
 
     title: str
     header: tuple[str, ...]
@@ -20,6 +45,22 @@ class Table:
     notes: Sequence[str] = ()
     brief: bool = True
 
+    @property
+    def all_notes(self) -> list[str]:
+        """Notes, with the legend of the mark if a cell has one."""
+        marked = any(MARK in cell for row in self.rows for cell in row)
+        return [*self.notes, *(LEGEND if marked else ())]
+
+    def noted(self, *notes: str) -> Table:
+        """Return the table with more notes."""
+        return replace(self, notes=[*self.notes, *notes])
+
+
+LEGEND = (
+    f"{MARK}: fewer than {stats.FEW} samples, whose range stands in parentheses, or samples that "
+    "scatter;",
+    f"{MARK}a-b: they scatter so much that the interval is all that is known.",
+)
 
 # What a maker of tables returns: lists of rows by name, and the tables that show them.
 Content = tuple[dict[str, list[Row]], list[Table]]
@@ -40,52 +81,121 @@ def columns(name: str, estimate: stats.Estimate) -> Row:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
+def estimate(row: Row, name: str, count: int | None = None) -> stats.Estimate:
+    """Return what `columns` has made a row of; the count is that of its repetitions."""
+    count = row.get("repetitions", stats.FEW) if count is None else count
+    value = row[name]
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return stats.Estimate(
+        value, value if low is None else low, value if high is None else high, count
+    )
+
+
 def find(rows: Sequence[Row], **wanted: object) -> Row | None:
     """Return the first row with these values; None if there is none."""
     return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
-def interval(row: Row | None, name: str) -> str:
+def interval(row: Row | None, name: str) -> Cell:
     """Write the number in a column with its interval; nothing where there is no number."""
     if row is None or row.get(name) is None:
-        return ""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return Cell("")
+    return with_interval(estimate(row, name))
+
+
+def with_interval(number: stats.Estimate) -> Cell:
+    """Write a number with its interval, or with the range of few samples."""
+    text = str(_certain(number, _number, _rough))
     # A contender against itself is 1 without doubt.
-    return number(row[name]) + (f" [{number(low)}-{number(high)}]" if low < high else "")
+    if number.low < number.high and "-" not in text:
+        write = _rough if MARK in text else _number
+        ends = f"{write(number.low)}-{write(number.high)}"
+        text += f" ({ends})" if number.few else f" [{ends}]"
+    return Cell(text, number.value)
 
 
-def plain(row: Row | None, name: str) -> str:
+def plain(row: Row | None, name: str) -> Cell:
     """Write the number in a column alone; nothing where there is none."""
-    return "" if row is None or row.get(name) is None else number(row[name])
+    if row is None or row.get(name) is None:
+        return Cell("")
+    return _certain(estimate(row, name), _number, _rough)
 
 
-def number(value: float) -> str:
+def time(row: Row | None, name: str, seconds_each: float = 1.0) -> Cell:
+    """Write the time in a column in the unit that suits it; nothing where there is none."""
+    if row is None or row.get(name) is None:
+        return Cell("")
+    return _certain(estimate(row, name).scaled(seconds_each), seconds, _rough_seconds)
+
+
+def _certain(
+    number: stats.Estimate, write: Callable[[float], str], rough: Callable[[float], str]
+) -> Cell:
+    """Write as many digits as the interval allows: three, two, or only its ends."""
+    if number.low <= 0 < number.high or number.high > WIDE * number.low:
+        low, high = rough(number.low), rough(number.high)
+        # The unit once, if it is the same.
+        if low.partition(" ")[2] == high.partition(" ")[2]:
+            low = low.partition(" ")[0]
+        return Cell(f"{MARK}{low}-{high}", number.value)
+    if number.unsure or number.high > ROUGH * number.low:
+        return Cell(f"{MARK}{rough(number.value)}", number.value)
+    return Cell(write(number.value), number.value)
+
+
+def number(value: float) -> Cell:
     """Write three significant digits."""
+    return Cell(_number(value), value)
+
+
+def _number(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def norm(value: float | None) -> str:
+def _rough(value: float) -> str:
+    """Write two significant digits."""
+    if value <= 0:
+        return f"{value:.0f}"
+    digits = 1 - math.floor(math.log10(value))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
+
+
+def norm(value: float | None) -> Cell:
     """Write a gradient norm."""
-    return "diverged" if value is None else f"{value:.1e}"
+    return Cell("diverged" if value is None else f"{value:.1e}", value)
 
 
-def seconds(value: float) -> str:
+def seconds(value: float) -> Cell:
     """Write a time in the unit that suits it."""
+    return Cell(_in_unit(value, _number), value)
+
+
+def _rough_seconds(value: float) -> str:
+    return _in_unit(value, _rough)
+
+
+def _in_unit(value: float, write: Callable[[float], str]) -> str:
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         if value * factor >= 1:
-            return f"{number(value * factor)} {unit}"
-    return f"{number(value * 1e9)} ns"
+            return f"{write(value * factor)} {unit}"
+    return f"{write(value * 1e9)} ns"
 
 
-def size(value: float) -> str:
+def size(value: float) -> Cell:
     """Write a number of bytes in the unit that suits it."""
+    scaled = value
     for unit in ("B", "KB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
+        if scaled < 1000:
+            return Cell(f"{scaled:.3g} {unit}", value)
+        scaled /= 1000
+    return Cell(f"{scaled:.3g} GB", value)
+
+
+def share(value: float, after: str = "") -> Cell:
+    """Write a share in percent."""
+    return Cell(f"{value:.0%}{after}", value)
 
 
 def span(counts: Sequence[int]) -> str:
@@ -114,8 +224,11 @@ def constants_of(record: Record) -> str:
     problem: Mapping[str, Any] = record.case["problem"]
     options: dict[str, list[str]] = {}
     for contender in record.case["contenders"]:
-        for name, value in contender["options"]:
-            options.setdefault(name, []).append(f"{value:g} ({contender['precision']})")
+        for name in ("mu", "delta"):
+            value = contender.get(name)
+            if value is not None:
+                text = value if isinstance(value, str) else f"{value:g}"
+                options.setdefault(name, []).append(f"{text} ({contender['precision']})")
     parts = [
         f"l2 {problem['l2']:g}",
         f"step size {problem['step_size']:g}",

@@ -1,13 +1,15 @@
 """Runs side by side: revisions on one machine by their times, machines by ratios within each."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from msgspec import structs
+
 from halpbench.bench import stats
-from halpbench.bench.records import Record, Run
+from halpbench.bench.records import Record, identity
+from halpbench.bench.runs import SavedRun
 from halpbench.report import agreement, cells, epochs, tables
 from halpbench.report.cells import Row, Table
 
@@ -17,11 +19,11 @@ KINDS = ("kernel", "call", "epochs")
 # What every other contender of a record is compared with: the first of these that it has.
 BASELINES = ("f32", epochs.F32, "halpbench")
 
-# How long a case is measured, for which table and next to what: not part of what is measured.
-UNMEASURED = (
-    *("at_least", "at_most", "budget_seconds", "tables", "suite"),
-    *("dtypes", "beside", "contenders", "peers"),
-)
+# What a case is measured next to: of no account where two runs are compared.
+BESIDE = ("dtypes", "beside", "contenders", "libraries")
+
+# What a run may lack of what the first one has, and the gate lets pass only if asked to.
+LOSSES = ("lost", "skipped", "wrong")
 
 SIGNIFICANT = 0.05
 # With 8 samples on each side the least p-value is 2 / (16 choose 8) = 1.6e-4, which stays
@@ -41,7 +43,33 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Shortfall:
+    """A case and contender of the first run that another does not have, or a wrong result there.
+
+    Attributes
+    ----------
+    what : str
+        One of `LOSSES`.
+    case : str
+        The case, and the contender if the others of the case are there.
+    run : str
+        Letter of the other run.
+    reason : str
+        Why it was skipped, or which result was wrong.
+    """
+
+    what: str
+    case: str
+    run: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return f"{self.what}: {self.case} ({self.run})" + (self.reason and f": {self.reason}")
+
+
+@dataclass(frozen=True)
+class RunComparison:
     """The first run, A, against each of the others: B, C and so on.
 
     Attributes
@@ -54,11 +82,18 @@ class Comparison:
     tables : list of Table
     notes : list of str
         What is in one run only, and what else differs.
+    losses : list of Shortfall
+        What the others lack of A, and their wrong results.
     """
 
     rows: list[Row]
     tables: list[Table]
     notes: list[str]
+    losses: list[Shortfall]
+
+    def failing(self, allowed: Collection[str] = ()) -> list[Shortfall]:
+        """Return the losses of kinds that are not allowed."""
+        return [loss for loss in self.losses if loss.what not in allowed]
 
     @property
     def judged(self) -> int:
@@ -71,12 +106,12 @@ class Comparison:
         return [row for row in slower if row["ratio_high"] < limit]
 
 
-def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
+def compare(runs: Sequence[SavedRun], across: str = "revisions") -> RunComparison:
     """Compare the first of some runs with each of the others.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of SavedRun
         At least two.
     across : str
         "revisions": times, of one machine and compiler. "machines": each contender's speedup
@@ -103,22 +138,26 @@ def compare(runs: Sequence[Run], across: str = "revisions") -> Comparison:
         notes += [note for letter, run in lettered(runs) for note in _baseline_lacks(run, letter)]
         measured = [_measured(run, _speedups) for run in _best_named_alike(runs)]
     rows: list[Row] = []
+    losses: list[Shortfall] = []
     first = measured[0]
-    for letter, other in _others(measured):
+    for (letter, other), run in zip(_others(measured), runs[1:], strict=True):
         notes += _only_in(first, other, "A", letter) + _only_in(other, first, letter, "A")
         rows += _rows(first, other, letter, across)
+        losses += _losses(first, other, run, letter)
     notes += _changed_norms(rows)
-    if not rows:
+    if not rows and {loss.what for loss in losses} <= {"lost"}:
         raise ValueError(f"{', '.join(run.name for run in runs)}: no case and contender in common")
     if across == "revisions":
-        return Comparison(rows, _revision_tables(rows), notes)
-    return Comparison(rows, _machine_tables(rows), notes)
+        return RunComparison(rows, _revision_tables(rows), notes, losses)
+    # Another machine has other backends: it has lost nothing by that.
+    losses = [loss for loss in losses if loss.what != "lost"]
+    return RunComparison(rows, _machine_tables(rows), notes, losses)
 
 
-def origin(run: Run) -> str:
+def origin(run: SavedRun) -> str:
     """Say in one line where a run comes from."""
     machine = run.machine
-    started = min(record.started for record in run.records)
+    started = run.records[0].started
     return ", ".join(
         [
             run.name,
@@ -145,33 +184,37 @@ class _Samples:
 
 
 def _measured(
-    run: Run, values_of: Callable[[Record], dict[str, list[float]]]
-) -> dict[str, _Samples]:
+    run: SavedRun, values_of: Callable[[Record], dict[str, list[float]]]
+) -> dict[bytes, _Samples]:
     """Collect the samples of a run under a text that equal measurements share.
 
     Of a case that was measured several times all samples count: between them a machine shows more
     of its moods than within one.
     """
-    found: dict[str, _Samples] = {}
+    measured: dict[bytes, _Samples] = {}
     for record in _usable(run):
-        case = {name: value for name, value in record.case.items() if name not in UNMEASURED}
         norms = {s.contender: s.facts.get("gradient_norms", ()) for s in record.series}
         for contender, values in values_of(record).items():
-            key = json.dumps([record.kind, case, contender], sort_keys=True)
-            found[key] = _Samples(
-                tables.describe(record).replace(" data", ""),
+            key = _key(record, contender)
+            earlier = measured[key].values if key in measured else ()
+            measured[key] = _Samples(
+                _describe(record),
                 record.case["backend"],
                 contender,
-                [*(found[key].values if key in found else ()), *values],
+                [*earlier, *values],
                 norms.get(contender, ()),
             )
-    return found
+    return measured
 
 
-def _usable(run: Run) -> list[Record]:
-    measured = [r for r in run.records if r.kind in KINDS and r.skipped is None]
-    records = [record for record in measured if tables.well_formed(record)]
-    return sorted(records, key=lambda record: record.started)
+def _key(record: Record, contender: str = "") -> bytes:
+    """Return bytes that equal measurements of two builds share."""
+    case = {name: value for name, value in record.case.items() if name not in BESIDE}
+    return identity(record.kind, case, contender)
+
+
+def _usable(run: SavedRun) -> list[Record]:
+    return [record for record in run.records if record.kind in KINDS and record.measured]
 
 
 def _times(record: Record) -> dict[str, list[float]]:
@@ -200,7 +243,7 @@ def _speedups(record: Record) -> dict[str, list[float]]:
     }
 
 
-def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
+def _best_named_alike(runs: Sequence[SavedRun]) -> list[SavedRun]:
     """Let the best backends of the machines meet under one name, where they differ."""
     known = [agreement.at(run.machine, "build.backends") for run in runs]
     bests = [names[0] if names and isinstance(names, list) else None for names in known]
@@ -212,7 +255,7 @@ def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
             records=[
                 *run.records,
                 *(
-                    replace(record, case={**record.case, "backend": BEST})
+                    structs.replace(record, case={**record.case, "backend": BEST})
                     for record in run.records
                     if record.case.get("backend") == best
                 ),
@@ -222,7 +265,7 @@ def _best_named_alike(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def _baseline_lacks(run: Run, letter: str) -> list[str]:
+def _baseline_lacks(run: SavedRun, letter: str) -> list[str]:
     """Note the cases with several contenders of which none is a baseline."""
     lacking = [r for r in _usable(run) if len(r.series) > 1 and not _speedups(r)]
     names = list(dict.fromkeys(map(tables.describe, lacking)))
@@ -230,14 +273,49 @@ def _baseline_lacks(run: Run, letter: str) -> list[str]:
 
 
 def _only_in(
-    mine: Mapping[str, _Samples], theirs: Mapping[str, _Samples], letter: str, other: str
+    one: Mapping[bytes, _Samples], another: Mapping[bytes, _Samples], letter: str, other: str
 ) -> list[str]:
     """Note the cases and contenders of one run that the other lacks."""
-    missing = [samples for key, samples in mine.items() if key not in theirs]
-    known = {samples.case for samples in theirs.values()}
-    names = [s.case if s.case not in known else f"{s.contender} in {s.case}" for s in missing]
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(name for name, _ in _lacking(one, another)))
     return [f"in {letter}, not in {other}: {_some(names)}"] if names else []
+
+
+def _lacking(
+    one: Mapping[bytes, _Samples], another: Mapping[bytes, _Samples]
+) -> list[tuple[str, str]]:
+    """Name what one run has and the other lacks, and the case; contenders where it is some only."""
+    missing = [samples for key, samples in one.items() if key not in another]
+    known = {samples.case for samples in another.values()}
+    return [
+        (s.case if s.case not in known else f"{s.contender} in {s.case}", s.case) for s in missing
+    ]
+
+
+def _losses(
+    first: Mapping[bytes, _Samples], other: Mapping[bytes, _Samples], run: SavedRun, letter: str
+) -> list[Shortfall]:
+    """List what a run lacks of the first one, and what was wrong in it whatever the first had.
+
+    The record that was appended last decides, even if an earlier one has samples.
+    """
+    last = {_key(record): record for record in run.records if record.kind in KINDS}
+    cases = {samples.case for samples in first.values()}
+    losses = []
+    failed = set()
+    for record in last.values():
+        case = _describe(record)
+        if record.wrong is not None:
+            losses.append(Shortfall("wrong", case, letter, record.wrong))
+            failed.add(case)
+        elif record.skipped is not None and case in cases:
+            losses.append(Shortfall("skipped", case, letter, record.skipped))
+            failed.add(case)
+    lacking = dict.fromkeys(pair for pair in _lacking(first, other) if pair[1] not in failed)
+    return losses + [Shortfall("lost", name, letter) for name, _ in lacking]
+
+
+def _describe(record: Record) -> str:
+    return tables.describe(record).replace(" data", "")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -259,32 +337,32 @@ def _others(items: Sequence[T]) -> list[tuple[str, T]]:
 
 
 def _rows(
-    first: Mapping[str, _Samples], other: Mapping[str, _Samples], letter: str, across: str
+    first: Mapping[bytes, _Samples], other: Mapping[bytes, _Samples], letter: str, across: str
 ) -> list[Row]:
     unit = "ns" if across == "revisions" else "speedup"
     rows: list[Row] = []
-    for key, mine in first.items():
+    for key, before in first.items():
         if key not in other:
             continue
-        theirs = other[key]
+        after = other[key]
         # Of times the smaller is the faster, of speedups the larger.
-        pair = (mine.values, theirs.values) if unit == "ns" else (theirs.values, mine.values)
-        enough = min(len(mine.values), len(theirs.values)) >= MIN_SAMPLES
+        pair = (before.values, after.values) if unit == "ns" else (after.values, before.values)
+        enough = min(len(before.values), len(after.values)) >= MIN_SAMPLES
         rows.append(
             {
-                "case": mine.case,
-                "backend": mine.backend,
-                "contender": mine.contender,
+                "case": before.case,
+                "backend": before.backend,
+                "contender": before.contender,
                 "run": letter,
-                **cells.columns(f"first_{unit}", stats.median(mine.values)),
-                **cells.columns(unit, stats.median(theirs.values)),
-                "first_samples": len(mine.values),
-                "samples": len(theirs.values),
+                **cells.columns(f"first_{unit}", stats.median(before.values)),
+                **cells.columns(unit, stats.median(after.values)),
+                "first_samples": len(before.values),
+                "samples": len(after.values),
                 **cells.columns("ratio", stats.change(*pair)),
                 "p_value": stats.rank_test(*pair) if enough else None,
                 "p_holm": None,
                 "verdict": "too few",
-                **_norms(mine.gradient_norms, theirs.gradient_norms),
+                **_norms(before.gradient_norms, after.gradient_norms),
             }
         )
     judged = [row for row in rows if row["p_value"] is not None]
@@ -308,16 +386,16 @@ def _norms(first: Sequence[float | None], other: Sequence[float | None]) -> Row:
 
 def _changed_norms(rows: Sequence[Row]) -> list[str]:
     """Note where a run reached another accuracy: a speedup is worth what it keeps."""
-    found = []
+    changed = []
     for row in rows:
         first, other = row.get("first_gradient_norm"), row.get("gradient_norm")
         if first == other or (first and other and abs(other / first - 1) <= SAME_NORM):
             continue
-        found.append(
+        changed.append(
             f"{row['contender']} in {row['case']}: gradient norm after {row['epochs']} epochs "
             f"{cells.norm(first)} in A, {cells.norm(other)} in {row['run']}"
         )
-    return found
+    return changed
 
 
 # ---- Tables -----------------------------------------------------------------------------------
@@ -325,33 +403,36 @@ def _changed_norms(rows: Sequence[Row]) -> list[str]:
 
 def _revision_tables(rows: Sequence[Row]) -> list[Table]:
     """Make two tables of each run: what has changed, for the console, and everything."""
-    made = []
+    shown = []
     for letter in dict.fromkeys(row["run"] for row in rows):
-        mine = [row for row in rows if row["run"] == letter]
-        changed = [row for row in mine if row["verdict"] in ("faster", "slower")]
+        own = [row for row in rows if row["run"] == letter]
+        changed = [row for row in own if row["verdict"] in ("faster", "slower")]
         changed.sort(key=lambda row: float(row["ratio"]))
         header = ("case", "contender", "A", letter, f"{letter} against A")
-        count = Counter(row["verdict"] for row in mine)
+        count = Counter(row["verdict"] for row in own)
         title = f"{letter} against A: {count['slower']} slower, {count['faster']} faster, "
         title += f"{count['alike']} alike"
         legend = [
             "Ratios of median times, in brackets their 95 % intervals. Listed is what differs by a",
             f"rank test, p < {SIGNIFICANT} after adjustment for the "
-            f"{len(mine) - count['too few']} comparisons (Holm).",
+            f"{len(own) - count['too few']} comparisons (Holm).",
         ]
         if count["too few"]:
             legend.append(
                 f"{count['too few']} more have fewer than {MIN_SAMPLES} samples in a run and are "
                 f"not judged; measure with --repeats {MIN_SAMPLES + 1}."
             )
-        made.append(Table(title, header, [_revision_line(row) for row in changed], legend))
-        lines = [[*_revision_line(row), _p(row)] for row in mine]
-        made.append(Table(f"{letter} against A: all", (*header, "p"), lines, brief=False))
-    return made
+        shown.append(Table(title, header, [_revision_line(row) for row in changed], legend))
+        lines = [[*_revision_line(row), _p(row)] for row in own]
+        shown.append(Table(f"{letter} against A: all", (*header, "p"), lines, brief=False))
+    return shown
 
 
 def _revision_line(row: Row) -> list[str]:
-    times = [cells.seconds(row[name] * 1e-9) for name in ("first_ns", "ns")]
+    times = [
+        cells.time({**row, "repetitions": row[count]}, name, 1e-9)
+        for name, count in (("first_ns", "first_samples"), ("ns", "samples"))
+    ]
     return [row["case"], row["contender"], *times, change(row)]
 
 
@@ -359,39 +440,40 @@ def _p(row: Row) -> str:
     return row["verdict"] if row["p_holm"] is None else f"{row['p_holm']:.2g}"
 
 
-def change(row: Row) -> str:
+def change(row: Row) -> cells.Cell:
     """Write a ratio with its interval so that it reads the same in both directions."""
     ratio, low, high = (row[f"ratio{end}"] for end in ("", "_low", "_high"))
     word = "faster"
     if ratio < 1:
         ratio, low, high, word = 1 / ratio, 1 / high, 1 / low, "slower"
-    return f"{cells.number(ratio)}x {word} [{cells.number(low)}-{cells.number(high)}]"
+    text = f"{cells.number(ratio)}x {word} [{cells.number(low)}-{cells.number(high)}]"
+    return cells.Cell(text, row["ratio"])
 
 
 def _machine_tables(rows: Sequence[Row]) -> list[Table]:
     """Make a table of the best backend, for the console, and one of the others."""
     backends = dict.fromkeys(row["backend"] for row in rows)
     best = BEST if BEST in backends else next(iter(backends))
-    made = []
-    for title, mine, brief in (
+    shown = []
+    for title, own, brief in (
         (f"Speedups, {best}", [row for row in rows if row["backend"] == best], True),
         ("Speedups, other backends", [row for row in rows if row["backend"] != best], False),
     ):
-        if mine:
-            made.append(_machine_table(title, mine, brief))
-    return made
+        if own:
+            shown.append(_machine_table(title, own, brief))
+    return shown
 
 
 def _machine_table(title: str, rows: Sequence[Row], brief: bool) -> Table:
     letters = list(dict.fromkeys(row["run"] for row in rows))
     lines = []
     for case, contender in dict.fromkeys((row["case"], row["contender"]) for row in rows):
-        found = [cells.find(rows, case=case, contender=contender, run=run) for run in letters]
-        known = next(row for row in found if row is not None)
+        of_runs = [cells.find(rows, case=case, contender=contender, run=run) for run in letters]
+        known = next(row for row in of_runs if row is not None)
         line = [case.removesuffix(f", {known['backend']}") if brief else case, contender]
         line.append(cells.interval(known, "first_speedup"))
-        line += [cells.interval(row, "speedup") for row in found]
-        line += ["" if row is None else _relative(row) for row in found]
+        line += [cells.interval(row, "speedup") for row in of_runs]
+        line += ["" if row is None else _relative(row) for row in of_runs]
         lines.append(line)
     header = ("case", "contender", "A", *letters, *(f"{letter}/A" for letter in letters))
     legend = [

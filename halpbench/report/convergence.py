@@ -1,7 +1,8 @@
 """Table 3: gradient norm by epoch, and seconds to reach given gradient norms."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from halpbench.bench.records import Record, Series
 from halpbench.report import cells
@@ -18,9 +19,7 @@ def make(records: Sequence[Record]) -> Content:
     trajectories: list[Row] = []
     reached: list[Row] = []
     tables: list[Table] = []
-    for record in records:
-        if record.kind != "epochs":
-            continue
+    for record in _once(records):
         targets = _targets(record.series)
         norm_cells, time_cells = [], []
         longest = max(len(series.facts["gradient_norms"]) for series in record.series)
@@ -32,9 +31,8 @@ def make(records: Sequence[Record]) -> Content:
                 "data": record.case["data"],
                 "contender": series.contender,
             }
-            seconds = [0.0]
-            for ns in series.samples_ns["epoch"]:
-                seconds.append(seconds[-1] + ns * 1e-9)
+            elapsed_ns = list(itertools.accumulate(series.samples_ns["epoch"], initial=0))
+            seconds = [ns * 1e-9 for ns in elapsed_ns]
             trajectories += [
                 {**label, "epoch": epoch, "seconds": time, "gradient_norm": norm}
                 for epoch, (time, norm) in enumerate(zip(seconds, norms, strict=True))
@@ -82,6 +80,17 @@ def make(records: Sequence[Record]) -> Content:
             ),
         ]
     return {"trajectories": trajectories, "reached": reached}, tables
+
+
+def _once(records: Sequence[Record]) -> Iterator[Record]:
+    """Yield the epochs of each problem on one backend: integers are the same on every one."""
+    backends: dict[tuple[str, str], str] = {}
+    for record in records:
+        if record.kind == "epochs":
+            case = record.case
+            key = (case["problem"]["name"], case["data"])
+            if backends.setdefault(key, case["backend"]) == case["backend"]:
+                yield record
 
 
 def _targets(all_series: Sequence[Series]) -> list[float]:

@@ -1,8 +1,10 @@
 """Table 2: epochs, split into inner loop and full gradient, with speedups beside their bounds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record, Series
@@ -17,15 +19,15 @@ WARM_UP_EPOCHS = 1
 
 def make(records: Sequence[Record]) -> Content:
     """Tabulate times, speedups, their bounds, and what gradient norm was reached meanwhile."""
-    reads = [record for record in records if cells.read_only(record)]
+    bandwidths = _bandwidths(records)
     measured = [record for record in records if record.kind == "epochs"]
     best = cells.backends(measured)[:1]
     rows: list[Row] = []
     tables: list[Table] = []
     for record in measured:
-        mine = [_row(record, series, reads) for series in record.series]
-        rows += mine
-        times, speedups = _tables(record, mine)
+        own = [_row(record, series, bandwidths) for series in record.series]
+        rows += own
+        times, speedups = _tables(record, own)
         brief = record.case["backend"] in best
         # On the console once: where the time goes differs little between the two.
         tables += [replace(times, brief=brief and record.case["data"] == "quantized")]
@@ -33,7 +35,7 @@ def make(records: Sequence[Record]) -> Content:
     return {"epochs": rows}, tables
 
 
-def _row(record: Record, series: Series, reads: Sequence[Record]) -> Row:
+def _row(record: Record, series: Series, bandwidths: Mapping[int, float]) -> Row:
     steps, n_samples = record.facts["epoch_length"], record.facts["n_samples"]
     norms = series.facts["gradient_norms"]
     row: Row = {
@@ -57,10 +59,10 @@ def _row(record: Record, series: Series, reads: Sequence[Record]) -> Row:
         **cells.columns("epoch_seconds", epoch.scaled(1e-9)),
         **cells.columns("inner_ns_per_step", inner.scaled(1 / steps)),
         **cells.columns("full_gradient_ns_per_row", gradient.scaled(1 / n_samples)),
-        "inner_gigabytes_per_second": series.facts["step_bytes"] * steps / inner.value,
+        **_throughput(series.facts["step_bytes"] * steps, inner),
         "repetitions": epoch.count,
     }
-    bandwidth = _read_bandwidth(reads, series.facts["data_bytes"])
+    bandwidth = _read_bandwidth(bandwidths, series.facts["data_bytes"])
     if bandwidth is not None:
         row["read_gigabytes_per_second"] = bandwidth
         row["share_of_read"] = row["inner_gigabytes_per_second"] / bandwidth
@@ -74,9 +76,9 @@ def _row(record: Record, series: Series, reads: Sequence[Record]) -> Row:
         for part in ("inner", "epoch"):
             ratio = stats.ratio(timed(baseline, part), timed(series, part))
             row |= cells.columns(f"{part}_speedup_over_{short}", ratio)
-        row[f"same_norm_speedup_over_{short}"] = _same_norm(
-            row[f"epoch_speedup_over_{short}"], baseline.facts["gradient_norms"], norms
-        )
+        fewer = _epochs_ratio(baseline.facts["gradient_norms"], norms)
+        name = f"same_norm_speedup_over_{short}"
+        row |= {name: None} if fewer is None else cells.columns(name, ratio.scaled(fewer))
     return row
 
 
@@ -85,12 +87,12 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
     times = [
         [
             row["contender"],
-            cells.number(row["epoch_seconds"] * 1e3),
+            _milliseconds(row),
             cells.plain(row, "inner_ns_per_step"),
             cells.plain(row, "full_gradient_ns_per_row"),
             cells.size(row["data_bytes"]),
             cells.plain(row, "inner_gigabytes_per_second"),
-            f"{row['share_of_read']:.0%}" if "share_of_read" in row else "",
+            cells.share(row["share_of_read"]) if "share_of_read" in row else "",
         ]
         if row["repetitions"]
         else [row["contender"], "diverged", *[""] * 5]
@@ -156,6 +158,11 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
     )
 
 
+def _milliseconds(row: Row) -> cells.Cell:
+    milliseconds = cells.estimate(row, "epoch_seconds").scaled(1e3)
+    return cells.plain({**row, **cells.columns("ms", milliseconds)}, "ms")
+
+
 def timed(series: Series, name: str) -> tuple[int, ...]:
     """Return the samples that count as timings: all but the first, if there are more."""
     samples = series.samples_ns[name]
@@ -169,25 +176,37 @@ def _epoch_bytes(record: Record, series: Series) -> int:
     return int(steps + facts["n_samples"] * series.facts["gradient_row_bytes"])
 
 
-def _read_bandwidth(reads: Sequence[Record], data_bytes: int) -> float | None:
+def _throughput(count: float, ns: stats.Estimate) -> Row:
+    """Return GB/s from the bytes and the nanoseconds of an inner loop."""
+    name = "inner_gigabytes_per_second"
+    return {name: count / ns.value, f"{name}_low": count / ns.high, f"{name}_high": count / ns.low}
+
+
+def _bandwidths(records: Sequence[Record]) -> dict[int, float]:
+    """Return the measured GB/s of reading, by the bytes of the array."""
+    return {
+        record.case["n"]: record.case["n"] / float(np.median(cells.per_call(record.series[0])))
+        for record in records
+        if cells.read_only(record)
+    }
+
+
+def _read_bandwidth(bandwidths: Mapping[int, float], data_bytes: int) -> float | None:
     """Find the measured GB/s of reading the smallest array that is no smaller than the data."""
-    if not reads:
+    if not bandwidths:
         return None
-    by_size = {record.case["n"]: record.series[0] for record in reads}
-    size = min((n for n in by_size if n >= data_bytes), default=max(by_size))
-    return float(size / stats.median(cells.per_call(by_size[size])).value)
+    size = min((n for n in bandwidths if n >= data_bytes), default=max(bandwidths))
+    return bandwidths[size]
 
 
-def _same_norm(
-    epoch_speedup: float, baseline: Sequence[float], contender: Sequence[float]
-) -> float | None:
-    """Turn the speedup of an epoch into that of reaching the same gradient norm.
+def _epochs_ratio(baseline: Sequence[float], contender: Sequence[float]) -> float | None:
+    """Return how many times more epochs the baseline takes to the same gradient norm.
 
     The norm is the least that both reach. None if that is where they start.
     """
     target = max(min(baseline), min(contender))
-    mine, theirs = epochs_to(contender, target), epochs_to(baseline, target)
-    return epoch_speedup * theirs / mine if mine and theirs else None
+    ours, base = epochs_to(contender, target), epochs_to(baseline, target)
+    return base / ours if ours and base else None
 
 
 def epochs_to(norms: Sequence[float], target: float) -> float | None:

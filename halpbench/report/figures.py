@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halpbench.bench.records import write_atomic
+from halpbench.bench.files import write_atomic
 from halpbench.report import cells
 from halpbench.report.cells import Row
 from halpbench.report.paper import COLORS, DASHES, STYLE, Picture

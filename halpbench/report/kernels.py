@@ -12,6 +12,9 @@ LEGEND = (
 )
 
 
+READING = "Reading memory"
+
+
 def make(records: Sequence[Record]) -> Content:
     """Tabulate time, throughput and ratio to float32 by op, backend, length and dtype."""
     measured = [record for record in records if record.kind == "kernel"]
@@ -21,15 +24,15 @@ def make(records: Sequence[Record]) -> Content:
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     for backend in backends:
         for op in dict.fromkeys(row["op"] for row in rows):
-            mine = [row for row in rows if (row["op"], row["backend"]) == (op, backend)]
-            if mine:
-                tables.append(_kernel_table(op, backend, mine, brief=backend == backends[0]))
+            shown = [row for row in rows if (row["op"], row["backend"]) == (op, backend)]
+            if shown:
+                tables.append(_kernel_table(op, backend, shown, brief=backend == backends[0]))
     call_data, call_tables = calls.make(records)
     tables += call_tables
     if reads:
-        shown = [[cells.size(row["n"]), cells.number(row["gigabytes_per_second"])] for row in reads]
+        lines = [[cells.size(row["n"]), cells.plain(row, "gigabytes_per_second")] for row in reads]
         note = f"One thread, backend {reads[0]['backend']}."
-        tables.append(Table("Reading memory", ("bytes", "GB/s"), shown, [note]))
+        tables.append(Table(READING, ("bytes", "GB/s"), lines, [note]))
     return {"kernels": rows, **call_data, "bandwidth": reads}, tables
 
 
@@ -42,14 +45,14 @@ def _rows(record: Record) -> list[Row]:
         if series.contender == beside:
             continue
         estimate = stats.median(times[series.contender])
-        row = {
+        row: Row = {
             "op": case["op"],
             "backend": case["backend"],
             "n": case["n"],
             "classes": case["classes"],
             "dtype": series.contender,
             **cells.columns("ns", estimate),
-            "gigabytes_per_second": series.facts["bytes"] / estimate.value,
+            **_throughput(series.facts["bytes"], estimate),
             "repetitions": estimate.count,
         }
         if "f32" in times:
@@ -62,6 +65,16 @@ def _rows(record: Record) -> list[Row]:
     return rows
 
 
+def _throughput(count: float, ns: stats.Estimate) -> Row:
+    """Return GB/s from the bytes and the nanoseconds of a call."""
+    name = "gigabytes_per_second"
+    return {
+        name: count / ns.value,
+        f"{name}_low": count / ns.high,
+        f"{name}_high": count / ns.low if ns.low > 0 else None,
+    }
+
+
 def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Table:
     others = [dtype for dtype in ("f64", "i16", "i8i16", "i8") if cells.find(rows, dtype=dtype)]
     beside = next((row["beside"] for row in rows if "beside" in row), None)
@@ -69,18 +82,17 @@ def _kernel_table(op: str, backend: str, rows: Sequence[Row], brief: bool) -> Ta
     header += [f"i8 / {beside}"] if beside else []
     shown = []
     for n, classes in sorted({(row["n"], row["classes"]) for row in rows}):
-        line = [f"{n:,}" + (f" x {classes}" if classes > 1 else "")]
-        found = {d: cells.find(rows, n=n, classes=classes, dtype=d) for d in ("f32", *others)}
+        line = [cells.Cell(f"{n:,}" + (f" x {classes}" if classes > 1 else ""), n)]
+        by_dtype = {d: cells.find(rows, n=n, classes=classes, dtype=d) for d in ("f32", *others)}
         for dtype in ("f32", "i8"):
-            row = found.get(dtype)
-            time = "" if row is None else cells.seconds(row["ns"] * 1e-9)
-            line += [time, cells.plain(row, "gigabytes_per_second")]
+            row = by_dtype.get(dtype)
+            line += [cells.time(row, "ns", 1e-9), cells.plain(row, "gigabytes_per_second")]
         for dtype in others:
             # The interval of the ratio that matters most; the others are in the CSV file.
             write = cells.interval if dtype == "i8" else cells.plain
-            line.append(write(found[dtype], "ratio_to_f32"))
+            line.append(write(by_dtype[dtype], "ratio_to_f32"))
         if beside:
-            line.append(cells.plain(found.get("i8"), "ratio_to_beside"))
+            line.append(cells.plain(by_dtype.get("i8"), "ratio_to_beside"))
         shown.append(line)
     notes = [LEGEND]
     if beside:

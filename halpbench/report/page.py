@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
-from halpbench.bench.records import SCHEMA, Record, Store, stores, write_atomic
-from halpbench.report import cells, figures, machine, paper, tables, verdict
+from halpbench.bench.files import write_atomic
+from halpbench.bench.records import SCHEMA, Record
+from halpbench.bench.store import Store, stores
+from halpbench.report import cells, figures, machine, paper, placement, tables, verdict
 from halpbench.report.cells import Row, Table
 from halpbench.report.inline import Drawing, drawings
 from halpbench.report.tables import Report
@@ -153,11 +155,11 @@ def read(store: Store) -> Results:
     return _read(store, tables.build)
 
 
-def _read(store: Store, make_reports: Callable[[Store], list[Report]]) -> Results:
+def _read(store: Store, make_reports: Callable[[Store, Sequence[Record]], list[Report]]) -> Results:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        records, reports = store.records(), make_reports(store)
-    # The reports read the records again, and so name again what is damaged.
+        records = store.records()
+        reports = make_reports(store, records)
     damaged = list(dict.fromkeys(str(warning.message) for warning in caught))
     for message in damaged:
         warnings.warn(message, stacklevel=3)
@@ -184,7 +186,7 @@ def write(root: Path, results: Sequence[Results]) -> Path:
         If the file cannot be written.
     """
     path = root / "report.html"
-    experiments = [_read(store, lambda _: []) for store in stores(root / "paper")]
+    experiments = [_read(store, lambda *_: []) for store in stores(root / "paper")]
     write_atomic(path, render(results, experiments))
     return path
 
@@ -313,10 +315,9 @@ def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Dra
     """Draw the paper's figures from the newest records of each, of one build and suite."""
     result = []
     for name, make in paper.FIGURES.items():
-        mine = [r for r in records if r.case.get("figure") == name and r.skipped is None]
+        mine = [r for r in records if placement.figure(r.kind, r.case) == name and r.measured]
         if not mine:
             continue
-        mine.sort(key=lambda record: record.started)
         alike = {record.identity: record for record in mine if _origin(record) == _origin(mine[-1])}
         try:
             result += drawings(partial(make, list(alike.values())), prefixes)
@@ -328,7 +329,7 @@ def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Dra
 
 
 def _origin(record: Record) -> tuple[str, str | None]:
-    return record.fingerprint, record.case.get("suite")
+    return record.fingerprint, record.plan.get("suite")
 
 
 def _comparison(results: Sequence[Results]) -> Comparison:

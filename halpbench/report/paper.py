@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halpbench.bench import stats
-from halpbench.bench.records import Record, Series, write_atomic
-from halpbench.report import tables
+from halpbench.bench.files import write_atomic
+from halpbench.bench.records import Record, Series
+from halpbench.report import placement, tables
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -664,7 +665,7 @@ def series_rows(record: Record, series: Series) -> list[Row]:
     quantities = [quantity for quantity in QUANTITIES if quantity in facts]
     return [
         {
-            "panel": record.case["panel"],
+            "panel": placement.panel(record.case),
             "algorithm": facts["algorithm"],
             "precision": facts["precision"],
             "constants": facts["constants"],

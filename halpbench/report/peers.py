@@ -1,9 +1,11 @@
-"""Time to accuracy: when our estimator and its peers reach a gradient norm, and a loss."""
+"""Time to accuracy: when our estimator and those of libraries reach a gradient norm, and a loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record
@@ -13,7 +15,9 @@ from halpbench.report.cells import Content, Row, Table
 KINDS = ("optimum", "fits")
 OURS = "halpbench"
 
-# What is reached, and the name of its levels in a case.
+TIMES = ("seconds", "seconds_low", "seconds_high", "cpu_seconds", "tol", "repetitions")
+
+# What is reached, and the name of its levels in a plan.
 LEVELS = {"grad_norm": "grad_norms", "suboptimality": "suboptimalities"}
 
 
@@ -24,15 +28,15 @@ def make(records: Sequence[Record]) -> Content:
     reached: list[Row] = []
     tables: list[Table] = []
     for name, optimum in solved.items():
-        mine = [r for r in records if _is_fits(r) and r.case["problem"]["name"] == name]
-        if not mine:
+        own = [r for r in records if _is_fits(r) and r.case["problem"]["name"] == name]
+        if not own:
             continue
         # Where a contender was measured again at a tolerance, the last time counts.
-        rows = list({(row["contender"], row["tol"]): row for row in _fits(mine)}.values())
-        times = list(_times(rows, mine[-1]))
+        rows = list({(row["contender"], row["tol"]): row for row in _fits(own)}.values())
+        times = list(_times(rows, own[-1]))
         fits += rows
         reached += times
-        tables += _tables(rows, times, mine, optimum)
+        tables += _tables(rows, times, own, optimum)
     if reached:
         tables.insert(0, _summary(reached))
     return {"fits": fits, "time_to_accuracy": reached}, tables
@@ -65,9 +69,8 @@ def _fits(records: Sequence[Record]) -> Iterator[Row]:
                 "repetitions": len(samples["fit"]),
             }
             if samples["fit"]:
-                wall = stats.median([ns * 1e-9 for ns in samples["fit"]])
-                row |= cells.columns("seconds", wall)
-                row["cpu_seconds"] = stats.median([ns * 1e-9 for ns in samples["cpu"]]).value
+                row |= cells.columns("seconds", stats.median(samples["fit"]).scaled(1e-9))
+                row["cpu_seconds"] = float(np.median(samples["cpu"])) * 1e-9
             facts = ("loss", "grad_norm", "suboptimality", "peak_bytes", "failed")
             yield row | {name: series.facts.get(name) for name in facts}
 
@@ -75,12 +78,12 @@ def _fits(records: Sequence[Record]) -> Iterator[Row]:
 def _times(rows: Sequence[Row], record: Record) -> Iterator[Row]:
     """Yield the quickest fit of each contender that reached each level, if there is one."""
     for contender, _ in record.case["contenders"]:
-        mine = [row for row in rows if row["contender"] == contender]
+        own = [row for row in rows if row["contender"] == contender]
         for quantity, levels in LEVELS.items():
-            for level in record.case[levels] if mine else ():
+            for level in record.plan[levels] if own else ():
                 there = [
                     row
-                    for row in mine
+                    for row in own
                     if row["repetitions"] and row[quantity] is not None and row[quantity] <= level
                 ]
                 best = min(there, key=lambda row: row["seconds"], default=None)
@@ -89,10 +92,7 @@ def _times(rows: Sequence[Row], record: Record) -> Iterator[Row]:
                     "contender": contender,
                     "quantity": quantity,
                     "level": level,
-                    **{
-                        name: best[name] if best else None
-                        for name in ("seconds", "cpu_seconds", "tol", "repetitions")
-                    },
+                    **{name: best[name] if best else None for name in TIMES},
                 }
 
 
@@ -100,7 +100,7 @@ def _tables(
     rows: Sequence[Row], times: Sequence[Row], records: Sequence[Record], optimum: Record
 ) -> tuple[Table, Table]:
     """Show a problem: a line for each contender that took part, and notes on the others."""
-    case = records[-1].case
+    case, plan = records[-1].case, records[-1].plan
     problem = case["problem"]
     norm_cells, loss_cells = [], []
     for contender in dict.fromkeys(row["contender"] for row in times):
@@ -108,14 +108,14 @@ def _tables(
         norms, losses = (
             [
                 _seconds(cells.find(times, contender=contender, quantity=quantity, level=level))
-                for level in case[levels]
+                for level in plan[levels]
             ]
             for quantity, levels in LEVELS.items()
         )
         peaks = [row["peak_bytes"] for row in done if row["peak_bytes"] is not None]
         wall, cpu = (sum(row[name] for row in done) for name in ("seconds", "cpu_seconds"))
         about = [
-            f"{cpu / wall:.2f}" if done else "",
+            cells.Cell(f"{cpu / wall:.2f}", cpu / wall) if done else "",
             cells.span([row["repetitions"] for row in done]) if done else "",
             cells.size(max(peaks)) if peaks else "unknown",
         ]
@@ -133,7 +133,7 @@ def _tables(
     libraries = dict.fromkeys(library for _, library in case["contenders"] if library)
     notes = [
         f"The quickest fit that got there, of tolerances {tolerances[-1]:.0e} to "
-        f"{tolerances[0]:.0e}; -: none within {problem['budget_seconds']:g} s.",
+        f"{tolerances[0]:.0e}; -: none within {plan['budget_seconds']:g} s.",
         "cpu: processor time over time on the clock. fits: at each tolerance; their median counts.",
         "memory: peak of the fits above the data.",
         *(f"{row['contender']}, tolerance {row['tol']:.0e}: {row['failed']}." for row in failed),
@@ -142,13 +142,13 @@ def _tables(
     return (
         Table(
             f"Time to a norm of the gradient: {title}",
-            ("contender", *_levels(case, "grad_norm"), "cpu", "fits", "memory"),
+            ("contender", *_levels(plan, "grad_norm"), "cpu", "fits", "memory"),
             norm_cells,
             notes,
         ),
         Table(
             f"Time to a loss so far above the least one: {title}",
-            ("contender", *_levels(case, "suboptimality")),
+            ("contender", *_levels(plan, "suboptimality")),
             loss_cells,
             [
                 f"The least loss is known to {optimum.facts['error_bound']:.0e}.",
@@ -159,8 +159,8 @@ def _tables(
     )
 
 
-def _levels(case: Mapping[str, Any], quantity: str) -> list[str]:
-    return [f"{level:.0e}" for level in case[LEVELS[quantity]]]
+def _levels(plan: Mapping[str, Any], quantity: str) -> list[str]:
+    return [f"{level:.0e}" for level in plan[LEVELS[quantity]]]
 
 
 def _summary(times: Sequence[Row]) -> Table:
@@ -184,17 +184,24 @@ def _summary(times: Sequence[Row]) -> Table:
         )
     return Table(
         "In short: time to a gradient norm, one thread",
-        ("problem", "norm", "halpbench", "best peer", "which", "times as fast"),
+        ("problem", "norm", "halpbench", "best other", "which", "times as fast"),
         lines,
-        ["Below 1, the peer is faster."],
+        ["Below 1, the other is faster."],
     )
 
 
-def _ratio(baseline: Row | None, row: Row | None) -> str:
+def _ratio(baseline: Row | None, row: Row | None) -> cells.Cell:
     if baseline is None or row is None or row["seconds"] is None:
-        return "-"
-    return cells.number(baseline["seconds"] / row["seconds"])
+        return cells.Cell("-")
+    ours, other = cells.estimate(row, "seconds"), cells.estimate(baseline, "seconds")
+    ratio = stats.Estimate(
+        other.value / ours.value,
+        other.low / ours.high,
+        other.high / ours.low,
+        min(ours.count, other.count),
+    )
+    return cells.plain({**cells.columns("ratio", ratio), "repetitions": ratio.count}, "ratio")
 
 
-def _seconds(row: Row | None) -> str:
-    return "-" if row is None or row["seconds"] is None else cells.seconds(row["seconds"])
+def _seconds(row: Row | None) -> cells.Cell:
+    return cells.time(row, "seconds") or cells.Cell("-")

@@ -16,6 +16,8 @@ from halpbench.report.cells import Content, Row, Table
 ARITHMETIC = "ops"
 # Headers by part of an epoch: the time, and the share of the bound.
 PARTS = {"inner": ("inner ns", "share"), "full_gradient": ("gradient ns", "share")}
+PART_COLUMNS = {"inner": "inner_ns_per_step", "full_gradient": "full_gradient_ns_per_row"}
+Rows = Mapping[str, Sequence[Row]]
 LEGEND = [
     "Share of the bound: the least time that reading the operands and multiplying them can take,",
     "by the measured ceilings of this machine, over the time taken. Then what binds: the level of",
@@ -27,28 +29,31 @@ UPDATES = [
 ]
 
 
-def make(records: Sequence[Record], machine: Mapping[str, Any]) -> Content:
+def make(records: Sequence[Record], machine: Mapping[str, Any], rows: Rows) -> Content:
     """Tabulate the share of its bound that each kernel and each step of a solver reaches.
+
+    The times are those of the rows of the other tables, by name: "kernels" and "epochs".
 
     Returns nothing where the ceilings of the machine were not measured, or the work not recorded.
     """
-    rows = [row for record in records for row in _rows(record, machine.get("ceilings"))]
-    if not rows:
+    ceilings = machine.get("ceilings")
+    shares = [row for record in records for row in _rows(record, ceilings, rows)]
+    if not shares:
         return {}, []
     tables = []
-    best = rows[0]["backend"]
-    for backend in dict.fromkeys(row["backend"] for row in rows):
-        mine = [row for row in rows if row["backend"] == backend]
-        called = [row for row in mine if row["part"] == "calls"]
+    best = shares[0]["backend"]
+    for backend in dict.fromkeys(row["backend"] for row in shares):
+        own = [row for row in shares if row["backend"] == backend]
+        called = [row for row in own if row["part"] == "calls"]
         if called:
             tables.append(_kernel_table(backend, called, brief=backend == best))
-        steps = [row for row in mine if row["part"] != "calls"]
+        steps = [row for row in own if row["part"] != "calls"]
         if steps:
             tables.append(_step_table(backend, steps, brief=backend == best))
-    return {"roofline": rows}, tables
+    return {"roofline": shares}, tables
 
 
-def _rows(record: Record, ceilings: Mapping[str, Any] | None) -> Iterator[Row]:
+def _rows(record: Record, ceilings: Mapping[str, Any] | None, rows: Rows) -> Iterator[Row]:
     if ceilings is None:
         return
     backend = record.case.get("backend")
@@ -64,7 +69,7 @@ def _rows(record: Record, ceilings: Mapping[str, Any] | None) -> Iterator[Row]:
         if series.contender == f"{record.case.get('beside')} i8":
             continue  # has a case of its own
         for part, work in series.facts.get("work", {}).items():
-            taken = _time(record, series, part)
+            taken = _time(record, series, part, rows)
             measured = work["multiply_adds"].keys() <= speeds.keys()
             if taken is not None and work["multiply_adds"] and measured:
                 yield {
@@ -72,6 +77,7 @@ def _rows(record: Record, ceilings: Mapping[str, Any] | None) -> Iterator[Row]:
                     "part": part,
                     "backend": backend,
                     **cells.columns("ns", taken),
+                    "repetitions": taken.count,
                     **_bound(work, levels, speeds, taken.value),
                 }
 
@@ -94,11 +100,22 @@ def _name(record: Record, series: Series) -> Row:
     }
 
 
-def _time(record: Record, series: Series, part: str) -> stats.Estimate | None:
-    """Estimate the nanoseconds of what the work was counted for: a call, a step, a row."""
+def _time(record: Record, series: Series, part: str, rows: Rows) -> stats.Estimate | None:
+    """Return the nanoseconds of what the work was counted for: a call, a step, a row."""
+    case = record.case
     if part == "calls":
-        return stats.median(cells.per_call(series))
-    if not series.samples_ns[part]:
+        table, name = "kernels", "ns"
+        key = {"op": case["op"], "n": case["n"], "classes": case["classes"]}
+        key |= {"dtype": series.contender}
+    else:
+        table, name = "epochs", PART_COLUMNS[part]
+        key = {"problem": case["problem"]["name"], "data": case["data"]}
+        key |= {"contender": series.contender}
+    row = cells.find(rows.get(table, ()), backend=case["backend"], **key)
+    if row is not None:
+        return None if row.get(name) is None else cells.estimate(row, name)
+    # Epochs that have no row, because they are too short for a table of their own.
+    if part == "calls" or not series.samples_ns[part]:
         return None
     count = record.facts["epoch_length" if part == "inner" else "n_samples"]
     return stats.median(epochs.timed(series, part)).scaled(1 / count)
@@ -170,5 +187,5 @@ def _step_table(backend: str, rows: Sequence[Row], brief: bool) -> Table:
     return Table(title, header, lines, notes, brief)
 
 
-def _share(row: Row | None) -> str:
-    return "" if row is None else f"{row['share']:.0%} {row['binds']}"
+def _share(row: Row | None) -> cells.Cell:
+    return cells.Cell("") if row is None else cells.share(row["share"], f" {row['binds']}")

@@ -1,30 +1,33 @@
 """What the tables come to: the speedups that matter, one line each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from halpbench.bench.records import Record
-from halpbench.report import cells, epochs, kernels
+from halpbench.report import cells
 from halpbench.report.cells import Content, Row, Table
 
 # Lengths at which the summary quotes kernels: int8 vectors fit the first cache, and do not.
 IN_CACHE, BEYOND_L1 = 4_096, 100_000
 
 
-def make(records: Sequence[Record]) -> Content:
-    """Gather the speedups of epochs on quantized data, of kernels and of calls."""
-    kernel_data, _ = kernels.make(records)
-    # Some problems show convergence only; their epochs are too short to time.
-    timed = [record for record in records if "epochs" in record.case["tables"]]
-    epoch_data, _ = epochs.make(timed)
+def make(rows: Mapping[str, Sequence[Row]]) -> Content:
+    """Gather the speedups of epochs on quantized data, of kernels and of calls.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of Row
+        Of the other tables, by name: "kernels", "calls" and "epochs", as far as there are any.
+    """
+    epochs = rows.get("epochs", ())
     halp = [
         row
-        for row in epoch_data["epochs"]
+        for row in epochs
         if row["contender"].startswith("HALP") and row["data"] == "quantized" and row["repetitions"]
     ]
+    kernels, calls = rows.get("kernels", ()), rows.get("calls", ())
     # The backends of the epochs; the table of the kernels has the others.
-    shown = cells.backends([r for r in records if r.kind == "epochs"])
-    shown = shown or cells.backends(records)[:1]
-    others = [*_kernel_rows(kernel_data["kernels"]), *_call_rows(kernel_data["calls"])]
+    shown = list(dict.fromkeys(row["backend"] for row in epochs))
+    shown = shown or list(dict.fromkeys(row["backend"] for row in (*calls, *kernels)))[:1]
+    others = [*_kernel_rows(kernels), *_call_rows(calls)]
     others = [row for row in others if row["backend"] in shown]
     tables = []
     if halp:
@@ -60,8 +63,8 @@ def _epoch_table(rows: Sequence[Row]) -> Table:
 def _other_table(rows: Sequence[Row], backends: Sequence[str]) -> Table:
     lines = []
     for measure in dict.fromkeys(row["measure"] for row in rows):
-        found = [cells.find(rows, measure=measure, backend=backend) for backend in backends]
-        lines.append([measure, *(cells.interval(row, "speedup") for row in found)])
+        of_backends = [cells.find(rows, measure=measure, backend=backend) for backend in backends]
+        lines.append([measure, *(cells.interval(row, "speedup") for row in of_backends)])
     return Table("In short: int8 kernels", ("times as fast", *backends), lines)
 
 
@@ -79,8 +82,8 @@ def _kernel_rows(rows: Sequence[Row]) -> Iterator[Row]:
 def _call_rows(rows: Sequence[Row]) -> Iterator[Row]:
     for row in rows:
         if row["dtype"] == "i8":
-            measure = f"int8 dot over {row['peer']}, Python call, {row['n']:,} elements"
-            yield from _row(measure, row, "ratio_to_peer")
+            measure = f"int8 dot over {row['library']}, Python call, {row['n']:,} elements"
+            yield from _row(measure, row, "ratio_to_library")
 
 
 def _row(measure: str, row: Row, name: str) -> Iterator[Row]:
@@ -92,4 +95,5 @@ def _row(measure: str, row: Row, name: str) -> Iterator[Row]:
             "speedup": row[name],
             "speedup_low": row[f"{name}_low"],
             "speedup_high": row[f"{name}_high"],
+            "repetitions": row["repetitions"],
         }

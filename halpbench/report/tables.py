@@ -5,7 +5,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,24 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from halpbench.bench.records import SCHEMA, Record, Store, finite, write_atomic
-from halpbench.report import convergence, epochs, kernels, peers, roofline, shapes, summary
+from halpbench.bench import machine_shape
+from halpbench.bench.files import write_atomic
+from halpbench.bench.records import SCHEMA, Record, finite
+from halpbench.bench.store import Store
+from halpbench.report import (
+    calls,
+    convergence,
+    epochs,
+    kernels,
+    peers,
+    placement,
+    roofline,
+    summary,
+)
 from halpbench.report.cells import Content, Row, Table
+from halpbench.report.placement import OVERVIEWS
 
 CONSOLE_WIDTH = 100
-
-# Reports of all that `halpbench bench` has measured, whichever tables were asked for.
-OVERVIEWS = ("summary", "roofline")
-
-_Maker = Callable[[Sequence[Record], Mapping[str, Any]], Content]
 
 
 @dataclass(frozen=True)
@@ -53,33 +61,101 @@ class Report:
     notes: Sequence[str] = field(default_factory=list)
 
 
-def build(store: Store) -> list[Report]:
+def build(store: Store, records: Sequence[Record] | None = None) -> list[Report]:
     """Make the reports for which there are records.
 
-    Each is of one machine, build and suite: those of its newest record.
+    Each is of one machine and build: that of its record which was appended last.
+
+    Parameters
+    ----------
+    store : Store
+    records : sequence of Record, optional
+        Those of the store, if they have been read already.
     """
     machines = _machines(store)
-    records = [record for record in store.records() if well_formed(record)]
+    contents = _Contents(store.records() if records is None else records, machines)
     reports = []
-    for name, make in _MAKERS.items():
-        mine = [record for record in records if name in _shown_in(record)]
-        if not mine:
+    for name in REPORTS:
+        shown = [record for record in contents.records if name in _shown_in(record)]
+        if not shown:
             continue
-        newest = max(mine, key=lambda record: record.started)
-        alike = [record for record in mine if _origin(record) == _origin(newest)]
-        chosen = _latest(alike)
-        fingerprint, suite = _origin(newest)
-        machine = machines.get(fingerprint, {})
-        data, tables = make([record for record in chosen if record.skipped is None], machine)
+        fingerprint = shown[-1].fingerprint
+        data, tables = contents.of(name, fingerprint)
         if not data:
             continue
-        notes = [
-            f"{describe(record)}: skipped, {record.skipped}"
-            for record in chosen
-            if record.skipped is not None and name not in OVERVIEWS
-        ]
-        reports.append(Report(name, data, tables, machine, _command(name, suite), notes))
+        chosen = contents.latest(name, fingerprint)
+        unmeasured = [record for record in chosen if not record.measured]
+        tables, notes = _noted(tables, unmeasured if name not in OVERVIEWS else [])
+        tables = [replace(table, notes=table.all_notes) for table in tables]
+        machine = machines.get(fingerprint, {})
+        command = _command(name, chosen[-1].plan.get("suite", "full"))
+        reports.append(Report(name, data, tables, machine, command, notes))
     return reports
+
+
+class _Contents:
+    """Rows and tables of each report, made once, for overviews are made of those of the others."""
+
+    def __init__(
+        self, records: Sequence[Record], machines: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self.records = records
+        self._machines = machines
+        self._made: dict[tuple[str, str], Content] = {}
+
+    def latest(self, name: str, fingerprint: str) -> list[Record]:
+        """Return the last record of each kernel or problem of a report, by first appearance."""
+        alike: dict[str, Record] = {}
+        for record in self.records:
+            if record.fingerprint == fingerprint and name in _shown_in(record):
+                alike[describe(record)] = record
+        return list(alike.values())
+
+    def of(self, name: str, fingerprint: str) -> Content:
+        """Return the rows and tables of a report."""
+        if (name, fingerprint) not in self._made:
+            self._made[name, fingerprint] = self._make(name, fingerprint)
+        return self._made[name, fingerprint]
+
+    def _make(self, name: str, fingerprint: str) -> Content:
+        records = [r for r in self.latest(name, fingerprint) if r.measured]
+        if name in _MAKERS:
+            return _MAKERS[name](records)
+        rows = {**self.of("kernels", fingerprint)[0], **self.of("epochs", fingerprint)[0]}
+        if name == "roofline":
+            return roofline.make(records, self._machines.get(fingerprint, {}), rows)
+        return summary.make(rows)
+
+
+def _noted(tables: Sequence[Table], unmeasured: Sequence[Record]) -> tuple[list[Table], list[str]]:
+    """Put what was skipped, and what was wrong, under the tables that it concerns.
+
+    The notes that concern no table are returned.
+    """
+    noted, rest = list(tables), []
+    for record in unmeasured:
+        what = f"skipped, {record.skipped}" if record.wrong is None else f"WRONG, {record.wrong}"
+        note = f"{describe(record)}: {what}"
+        concerned = [i for i, table in enumerate(noted) if table.brief and _concerns(record, table)]
+        for index in concerned[:1]:
+            noted[index] = noted[index].noted(note)
+        if not concerned:
+            rest.append(note)
+    return noted, rest
+
+
+def _concerns(record: Record, table: Table) -> bool:
+    """Tell whether a table would show a record, had it been measured."""
+    case = record.case
+    if record.kind == "kernel":
+        reading = case["op"] == "read"
+        return table.title == (kernels.READING if reading else f"{case['op']}, {case['backend']}")
+    if record.kind == "call":
+        return table.title == calls.TITLE
+    words = [f": {case['problem']['name']} ("]
+    if record.kind == "epochs":
+        words.append(f"{case['data']} data")
+    return all(word in table.title for word in words)
 
 
 def write(store: Store, reports: Sequence[Report]) -> list[Path]:
@@ -191,47 +267,33 @@ def describe_machine(report: Report) -> list[str]:
     ]
 
 
-def _of_records(make: Callable[[Sequence[Record]], Content]) -> _Maker:
-    """Turn what makes content of records alone into what is also given the machine."""
-    return lambda records, machine: make(records)
-
-
-_MAKERS: dict[str, _Maker] = {
-    "kernels": _of_records(kernels.make),
-    "epochs": _of_records(epochs.make),
-    "convergence": _of_records(convergence.make),
-    "roofline": roofline.make,
-    "peers": _of_records(peers.make),
-    "summary": _of_records(summary.make),  # last, where it is read first on a terminal
+_MAKERS: dict[str, Callable[[Sequence[Record]], Content]] = {
+    "kernels": kernels.make,
+    "epochs": epochs.make,
+    "convergence": convergence.make,
+    "peers": peers.make,
 }
+# The summary last, where it is read first on a terminal.
+REPORTS = ("kernels", "epochs", "convergence", "roofline", "peers", "summary")
 
 # ---- Choosing records -------------------------------------------------------------------------
 
 
-def well_formed(record: Record) -> bool:
-    """Tell whether a record has what the tables read; one that has not is named in a warning."""
-    fault = shapes.fault(record)
-    if fault:
-        where = record.origin or f"record of {record.started}"
-        warnings.warn(f"{where} skipped: {fault}", stacklevel=3)
-    return not fault
-
-
 def _machines(store: Store) -> dict[str, dict[str, Any]]:
     """Return the machine records that have what is said of them."""
-    found = store.machines()
-    for fingerprint, machine in found.items():
-        fault = shapes.misfit(machine, shapes.MACHINE, "machine")
+    machines = store.machines()
+    faults = {name: machine_shape.fault(machine) for name, machine in machines.items()}
+    for fingerprint, fault in faults.items():
         if fault:
             path = store.raw / "machine.json"
             warnings.warn(f"{path}, machine {fingerprint!r} skipped: {fault}", stacklevel=3)
-            found = {name: other for name, other in found.items() if name != fingerprint}
-    return found
+    return {name: machine for name, machine in machines.items() if not faults[name]}
 
 
 def _shown_in(record: Record) -> Sequence[str]:
     """Name the reports that a record belongs to."""
-    return ("peers",) if record.kind in peers.KINDS else (*record.case["tables"], *OVERVIEWS)
+    own = placement.tables(record.kind, record.case)
+    return own if placement.ACCURACY in own or not own else (*own, *OVERVIEWS)
 
 
 def _command(report: str, suite: str) -> str:
@@ -243,19 +305,6 @@ def _command(report: str, suite: str) -> str:
     )
 
 
-def _origin(record: Record) -> tuple[str, str]:
-    """Return what the records of a report have in common: machine and build, and the suite."""
-    return record.fingerprint, record.case["suite"]
-
-
-def _latest(records: Sequence[Record]) -> list[Record]:
-    """Keep the last record of each kernel or problem, in the order of first appearance."""
-    found: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record.started):
-        found[describe(record)] = record
-    return list(found.values())
-
-
 def describe(record: Record) -> str:
     """Name what a record measured."""
     case = record.case
@@ -263,8 +312,10 @@ def describe(record: Record) -> str:
         return peers.describe(record)
     if record.kind == "epochs":
         return f"{case['problem']['name']}, {case['data']} data, {case['backend']}"
-    op = case["op"] if record.kind == "kernel" else f"call of dot {case.get('dtype', 'i8')}"
-    return f"{op}, {case['n']:,}, {case['backend']}"
+    classes = case.get("classes", 1)
+    op = case["op"] if record.kind == "kernel" else f"call of dot {case['dtype']}"
+    times = f" x {classes}" if classes > 1 else ""
+    return f"{op}, {case['n']:,}{times}, {case['backend']}"
 
 
 def _line(cells: Sequence[str]) -> str:

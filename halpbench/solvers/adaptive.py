@@ -34,8 +34,7 @@ from halpbench.fixedpoint import largest_integer
 from halpbench.objective import BlockEngine, Evaluation, FloatArray, Objective
 from halpbench.rows import Rows
 from halpbench.solvers.acceleration import Anderson
-from halpbench.solvers.inner import Centre as StepCentre
-from halpbench.solvers.inner import Inner
+from halpbench.solvers.inner import Centre, Inner
 from halpbench.solvers.pace import Curvatures, Pace
 from halpbench.solvers.preconditioner import Preconditioner, QuantizedRows, column_scales
 from halpbench.solvers.sampling import SampleSets, weighted
@@ -72,7 +71,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Centre:
+class EvaluatedPoint:
     """A point, with what the objective at hand is there.
 
     Attributes
@@ -248,7 +247,7 @@ class _Descent:
         if overwritten:
             self._evaluate_again()
 
-    def _following(self, displacement: FloatArray) -> Centre:
+    def _following(self, displacement: FloatArray) -> EvaluatedPoint:
         """The centre at a displacement of the preconditioned variables."""
         assert self.rows is not None
         d = self.centre.w.shape[1]
@@ -257,7 +256,7 @@ class _Descent:
             return self._evaluated(w, self.centre.b)
         return self._evaluated(w, self.centre.b + displacement[:, d] * self.rows.constant)
 
-    def _is_better(self, before: Centre) -> bool:
+    def _is_better(self, before: EvaluatedPoint) -> bool:
         loss, old = self.centre.at.loss, before.at.loss
         if not math.isfinite(loss):
             return False
@@ -293,7 +292,7 @@ class _Descent:
         for part in range(pace.parts):
             h = (pace.step_size / z.scale) * (gradient + self._penalty(moved))
             chunk = samples[bounds[part] : bounds[part + 1]]
-            if inner.run(z, chunk, h=h, centre=StepCentre(reference=reference)) is None:
+            if inner.run(z, chunk, h=h, centre=Centre(reference=reference)) is None:
                 return None
             moved = z.values * z.scale
             used = int(max(z.values.max(), -int(z.values.min())))
@@ -371,7 +370,7 @@ class _Descent:
     def _sampling_noise(self) -> float:
         return self.sets.noise(self.centre.at.loss, self.preconditioner.mean_square)
 
-    def _evaluated(self, w: FloatArray, b: FloatArray) -> Centre:
+    def _evaluated(self, w: FloatArray, b: FloatArray) -> EvaluatedPoint:
         """The centre at a point; fills the predictions of every sample."""
         objective = self.sets.objective
         n = len(objective)
@@ -382,7 +381,7 @@ class _Descent:
             at = objective.evaluate(w, b, predictions)
             norm = max(np.abs(at.weights / self.scales).max(), np.abs(at.intercept).max())
         self.passes += n / len(self.sets.whole)
-        return Centre(w, b, at, float(norm) if math.isfinite(norm) else math.inf)
+        return EvaluatedPoint(w, b, at, float(norm) if math.isfinite(norm) else math.inf)
 
     def _evaluate_again(self) -> None:
         """The same point, for another objective or arithmetic, or for its predictions."""

@@ -1,4 +1,4 @@
-"""Time to accuracy of our estimator and of those that people use today, on the same problems.
+"""Time to accuracy of our estimator and of those of other libraries, on the same problems.
 
 The other libraries have no callback, so that each contender is fitted anew for every tolerance,
 tighter and tighter. What it reached is judged by one objective, in float64, for all alike.
@@ -9,19 +9,21 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import msgspec
 import numpy as np
 from joblib import effective_n_jobs  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from halpbench import datasets
 from halpbench.bench import clock, machine
+from halpbench.bench.cases import Classification, FitsCase, OptimumCase, Plan, Planned
 from halpbench.bench.contenders import CONTENDERS
-from halpbench.bench.loop import OnEvent, OnRound, each, ignore, now
-from halpbench.bench.records import Record, Series, Store
+from halpbench.bench.loop import Measured, OnEvent, OnRound, SkipError, each, ignore
+from halpbench.bench.records import Record, Series
+from halpbench.bench.store import Store
 from halpbench.bench.worker import Fit, FitError, Worker
 from halpbench.estimators import HALPClassifier
 from halpbench.losses import LOGISTIC, SOFTMAX
@@ -44,30 +46,11 @@ REPEATS = 5
 OPTIMUM_TOL = 1e-8
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Logistic regression on a data set: softmax for more than two classes; no intercept.
+def problems(suite: str = "full") -> dict[str, tuple[Classification, float]]:
+    """Return the problems of a suite by name, each with the seconds that a contender may take.
 
-    Attributes
-    ----------
-    name : str
-    n_samples, n_features, n_classes : int
-    budget_seconds : float
-        A contender whose fits have taken longer, all tolerances together but repetitions not
-        counted, is not fitted again; a single fit that takes longer is stopped.
-    l2 : float
-    """
-
-    name: str
-    n_samples: int
-    n_features: int
-    n_classes: int
-    budget_seconds: float
-    l2: float = 1e-4
-
-
-def problems(suite: str = "full") -> dict[str, Problem]:
-    """Return the problems of a suite by name.
+    A contender whose fits have taken longer, all tolerances together but repetitions not counted,
+    is not fitted again; a single fit that takes longer is stopped.
 
     Raises
     ------
@@ -76,23 +59,23 @@ def problems(suite: str = "full") -> dict[str, Problem]:
     """
     chosen = {
         "smoke": (
-            Problem("digits", 1_797, 64, 10, budget_seconds=1),
-            Problem("tall", 10_000, 100, 2, budget_seconds=1),
+            (Classification("digits", 1_797, 64, 10), 1.0),
+            (Classification("tall", 10_000, 100, 2), 1.0),
         ),
         "full": (
-            Problem("digits", 1_797, 64, 10, budget_seconds=10),
-            Problem("mnist-5k", 5_000, 784, 10, budget_seconds=20),
-            Problem("fashion-mnist", 60_000, 784, 10, budget_seconds=60),
-            Problem("tall", 1_000_000, 100, 2, budget_seconds=30),
-            Problem("wide", 10_000, 10_000, 2, budget_seconds=30),
+            (Classification("digits", 1_797, 64, 10), 10.0),
+            (Classification("mnist-5k", 5_000, 784, 10), 20.0),
+            (Classification("fashion-mnist", 60_000, 784, 10), 60.0),
+            (Classification("tall", 1_000_000, 100, 2), 30.0),
+            (Classification("wide", 10_000, 10_000, 2), 30.0),
         ),
     }
     if suite not in chosen:
         raise ValueError(f"got suite {suite!r}; expected one of {', '.join(chosen)}")
-    return {problem.name: problem for problem in chosen[suite]}
+    return {problem.name: (problem, seconds) for problem, seconds in chosen[suite]}
 
 
-def load(problem: Problem) -> tuple[Data, str]:
+def load(problem: Classification) -> tuple[Data, str]:
     """Return X (float32) and y, and where they are from."""
     if problem.name in ("tall", "wide"):
         return _synthetic(problem), "generated: Gaussian features, logistic model with noise"
@@ -100,7 +83,7 @@ def load(problem: Problem) -> tuple[Data, str]:
     return (np.ascontiguousarray(X, np.float32), y), info.source
 
 
-def _synthetic(problem: Problem) -> Data:
+def _synthetic(problem: Classification) -> Data:
     """Gaussian features of squared norm 100 at most, and labels by a linear model with noise."""
     random = np.random.default_rng(0)
     X = random.standard_normal((problem.n_samples, problem.n_features), np.float32)
@@ -110,74 +93,34 @@ def _synthetic(problem: Problem) -> Data:
     return X, (margins + noise > 0).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Optimum:
-    """The reference solution of a problem."""
-
-    problem: Problem
-    suite: str
-    kind: ClassVar[str] = "optimum"
-
-    @property
-    def name(self) -> str:
-        """What a progress line calls it."""
-        return f"{self.problem.name}, reference solution"
-
-
-@dataclass(frozen=True)
-class Fits:
-    """Fits of every contender at one tolerance, in turns.
-
-    Attributes
-    ----------
-    problem : Problem
-    tol : float
-        As each contender understands it.
-    contenders : tuple of pairs
-        Name and library of each, the absent ones included.
-    grad_norms, suboptimalities : tuple of float
-        A contender that has reached the last of both is not fitted again.
-    suite : str
-    """
-
-    problem: Problem
-    tol: float
-    contenders: tuple[tuple[str, str], ...]
-    grad_norms: tuple[float, ...] = GRAD_NORMS
-    suboptimalities: tuple[float, ...] = SUBOPTIMALITIES
-    suite: str = "full"
-    kind: ClassVar[str] = "fits"
-
-    @property
-    def name(self) -> str:
-        """What a progress line calls it."""
-        return f"{self.problem.name}, tolerance {self.tol:.0e}"
-
-
-Case = Optimum | Fits
-
-
-def cases(
-    chosen: Iterable[Problem],
+def tasks(
+    chosen: Iterable[tuple[Classification, float]],
     contenders: Sequence[str],
     suite: str = "full",
-) -> list[Case]:
+) -> list[Planned]:
     """List what is measured, problem by problem, looser tolerances first."""
     libraries = tuple((name, CONTENDERS[name].library) for name in contenders)
-    found: list[Case] = []
-    for problem in chosen:
-        found.append(Optimum(problem, suite))
-        found += [Fits(problem, tol, libraries, suite=suite) for tol in TOLERANCES]
-    return found
+    planned: list[Planned] = []
+    for problem, seconds in chosen:
+        plan = Plan(
+            suite=suite,
+            at_most=REPEATS,
+            budget_seconds=seconds,
+            grad_norms=GRAD_NORMS,
+            suboptimalities=SUBOPTIMALITIES,
+        )
+        planned.append(Planned(OptimumCase(problem), Plan(suite=suite)))
+        planned += [Planned(FitsCase(problem, tol, libraries), plan) for tol in TOLERANCES]
+    return planned
 
 
 def fingerprint(machine_fingerprint: str) -> str:
     """Digest the machine's fingerprint together with the code of this race."""
-    return machine.with_code(machine_fingerprint, "peers.py", "contenders.py", "worker.py")
+    return machine.with_code(machine_fingerprint, "accuracy.py", "contenders.py", "worker.py")
 
 
 def run(
-    todo: Sequence[Case],
+    tasks: Sequence[Planned],
     store: Store,
     fingerprint: str,
     *,
@@ -188,8 +131,8 @@ def run(
 
     Parameters
     ----------
-    todo : sequence of Optimum and Fits
-        As `cases` lists them.
+    tasks : sequence of Planned
+        As `tasks` lists them.
     store : Store
         Where finished records are looked up and added.
     fingerprint : str
@@ -207,24 +150,18 @@ def run(
     records: list[Record] = []
     race = Race()
 
-    def measured(case: Case, left_seconds: float, on_round: OnRound) -> Record:
-        started = now()
-        earlier = [r for r in records if r.case["problem"] == asdict(case.problem)]
-        skipped = next((r.skipped for r in earlier if r.kind == Optimum.kind), None)
-        if skipped is not None:
-            return Record(case.kind, asdict(case), fingerprint, started, skipped=skipped)
-        try:
-            if isinstance(case, Optimum):
-                series, facts = race.solve(case)
-            else:
-                series, facts = race.fit(case, earlier, on_round)
-        except (datasets.DatasetNotFoundError, ImportError, MemoryError) as error:
-            skipped = str(error) or type(error).__name__
-            return Record(case.kind, asdict(case), fingerprint, started, skipped=skipped)
-        return Record(case.kind, asdict(case), fingerprint, started, series, facts)
+    def measure(case: OptimumCase | FitsCase, plan: Plan, on_round: OnRound) -> Measured:
+        problem = msgspec.to_builtins(case.problem)
+        earlier = [record for record in records if record.case["problem"] == problem]
+        for record in earlier:
+            if record.kind == OptimumCase.kind and record.skipped is not None:
+                raise SkipError(record.skipped)
+        if isinstance(case, OptimumCase):
+            return race.solve(case)
+        return race.fit(case, plan, earlier, on_round)
 
     try:
-        for record in each(todo, store, fingerprint, measured, fresh=fresh, on_event=on_event):
+        for record in each(tasks, store, fingerprint, measure, fresh=fresh, on_event=on_event):
             records.append(record)
     finally:
         race.end()
@@ -235,10 +172,10 @@ class Race:
     """The data of one problem, and a process for each contender that is still in."""
 
     def __init__(self) -> None:
-        self._problem: Problem | None = None
+        self._problem: Classification | None = None
         self._workers: dict[str, Worker] = {}
 
-    def solve(self, case: Optimum) -> tuple[tuple[Series, ...], dict[str, Any]]:
+    def solve(self, case: OptimumCase) -> Measured:
         """Solve the problem to high accuracy; the gradient there bounds the error of the loss."""
         self._enter(case.problem)
         problem = case.problem
@@ -252,11 +189,11 @@ class Race:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it stops early shows in the gradient
             model.fit(self._X, self._y)
-        found, start = self._judge(model.coef_), self._judge(np.zeros_like(model.coef_))
-        norm = float(np.linalg.norm(found.weights))
+        at, start = self._judge(model.coef_), self._judge(np.zeros_like(model.coef_))
+        norm = float(np.linalg.norm(at.weights))
         return (), {
             "source": self._source,
-            "loss": found.loss,
+            "loss": at.loss,
             "grad_norm": norm,
             "error_bound": norm**2 / (2 * problem.l2),
             "loss_start": start.loss,
@@ -264,20 +201,22 @@ class Race:
         }
 
     def fit(
-        self, case: Fits, earlier: Sequence[Record], on_round: OnRound
-    ) -> tuple[tuple[Series, ...], dict[str, Any]]:
+        self, case: FitsCase, plan: Plan, earlier: Sequence[Record], on_round: OnRound
+    ) -> Measured:
         """Fit the contenders in turns, the quick ones several times."""
         problem = case.problem
         reasons = {name: CONTENDERS[name].absence(problem.n_classes) for name, _ in case.contenders}
         absent = {name: reason for name, reason in reasons.items() if reason}
-        racing = [name for name in reasons if name not in absent and not _is_out(name, earlier)]
+        racing = [
+            name for name in reasons if name not in absent and not _is_out(name, plan, earlier)
+        ]
         if not racing:
             return (), {"absent": absent}
         self._enter(problem)
         failed = self._start(racing)
         fits: dict[str, list[Fit]] = {name: [] for name in racing}
         orders = clock.rounds(
-            racing, at_least=REPEATS, at_most=REPEATS, budget_seconds=float("inf")
+            racing, at_least=plan.at_most, at_most=plan.at_most, budget_seconds=float("inf")
         )
         for done, order in enumerate(orders):
             on_round(done)
@@ -287,13 +226,13 @@ class Race:
                 ):
                     continue
                 try:
-                    fit = self._workers[name].fit(problem.l2, case.tol, problem.budget_seconds)
+                    fit = self._workers[name].fit(problem.l2, case.tol, plan.limit_seconds)
                 except FitError as error:
                     self._workers.pop(name).end()
                     failed[name] = str(error)
                 else:
                     fits[name].append(fit)
-        least_loss = next(r.facts["loss"] for r in earlier if r.kind == Optimum.kind)
+        least_loss = next(r.facts["loss"] for r in earlier if r.kind == OptimumCase.kind)
         series = tuple(
             self._series(name, fits[name], failed.get(name), least_loss) for name in racing
         )
@@ -326,7 +265,7 @@ class Race:
             worker.end()
         self._workers.clear()
 
-    def _enter(self, problem: Problem) -> None:
+    def _enter(self, problem: Classification) -> None:
         """Load a problem, unless it is the one at hand."""
         if self._problem == problem:
             return
@@ -379,21 +318,21 @@ class Race:
         return failed
 
 
-def _is_out(contender: str, earlier: Sequence[Record]) -> bool:
+def _is_out(contender: str, plan: Plan, earlier: Sequence[Record]) -> bool:
     """Tell whether a contender has reached the last levels, used up its time, or failed."""
-    spent = 0.0
+    spent_ns = 0
     for record in earlier:
         for series in record.series:
             if series.contender != contender:
                 continue
             if "failed" in series.facts:
                 return True
-            spent += series.samples_ns["fit"][0] * 1e-9
+            spent_ns += series.samples_ns["fit"][0]
             if all(
-                series.facts[name] is not None and series.facts[name] <= record.case[levels][-1]
+                series.facts[name] is not None and series.facts[name] <= getattr(plan, levels)[-1]
                 for name, levels in LEVELS.items()
             ):
                 return True
-            if spent > record.case["problem"]["budget_seconds"]:
+            if spent_ns > plan.limit_seconds * 1e9:
                 return True
     return False

@@ -56,10 +56,11 @@ class Table:
         return replace(self, notes=[*self.notes, *notes])
 
 
+UNKNOWN = f"{MARK}?"
 LEGEND = (
     f"{MARK}: fewer than {stats.FEW} samples, whose range stands in parentheses, or samples that "
-    "scatter;",
-    f"{MARK}a-b: they scatter so much that the interval is all that is known.",
+    "scatter.",
+    f"{UNKNOWN}, {MARK}a-b: they scatter so much that nothing, or this interval alone, is known.",
 )
 
 # What a maker of tables returns: lists of rows by name, and the tables that show them.
@@ -105,9 +106,11 @@ def interval(row: Row | None, name: str) -> Cell:
 
 def with_interval(number: stats.Estimate) -> Cell:
     """Write a number with its interval, or with the range of few samples."""
+    if _wide(number):
+        return Cell(f"{MARK}{_rough(number.low)}-{_rough(number.high)}", number.value)
     text = str(_certain(number, _number, _rough))
     # A contender against itself is 1 without doubt.
-    if number.low < number.high and "-" not in text:
+    if number.low < number.high:
         write = _rough if MARK in text else _number
         ends = f"{write(number.low)}-{write(number.high)}"
         text += f" ({ends})" if number.few else f" [{ends}]"
@@ -131,16 +134,16 @@ def time(row: Row | None, name: str, seconds_each: float = 1.0) -> Cell:
 def _certain(
     number: stats.Estimate, write: Callable[[float], str], rough: Callable[[float], str]
 ) -> Cell:
-    """Write as many digits as the interval allows: three, two, or only its ends."""
-    if number.low <= 0 < number.high or number.high > WIDE * number.low:
-        low, high = rough(number.low), rough(number.high)
-        # The unit once, if it is the same.
-        if low.partition(" ")[2] == high.partition(" ")[2]:
-            low = low.partition(" ")[0]
-        return Cell(f"{MARK}{low}-{high}", number.value)
+    """Write as many digits as the interval allows: three, two, or none."""
+    if _wide(number):
+        return Cell(UNKNOWN, number.value)
     if number.unsure or number.high > ROUGH * number.low:
         return Cell(f"{MARK}{rough(number.value)}", number.value)
     return Cell(write(number.value), number.value)
+
+
+def _wide(number: stats.Estimate) -> bool:
+    return number.high > WIDE * number.low
 
 
 def number(value: float) -> Cell:
@@ -193,9 +196,12 @@ def size(value: float) -> Cell:
     return Cell(f"{scaled:.3g} GB", value)
 
 
-def share(value: float, after: str = "") -> Cell:
-    """Write a share in percent."""
-    return Cell(f"{value:.0%}{after}", value)
+def share(value: float, of: stats.Estimate, after: str = "") -> Cell:
+    """Write a share in percent, which is as certain as what it is of."""
+    if _wide(of):
+        return Cell(UNKNOWN, value)
+    mark = MARK if of.unsure or of.high > ROUGH * of.low else ""
+    return Cell(f"{mark}{value:.0%}{after}", value)
 
 
 def span(counts: Sequence[int]) -> str:

@@ -92,7 +92,7 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
             cells.plain(row, "full_gradient_ns_per_row"),
             cells.size(row["data_bytes"]),
             cells.plain(row, "inner_gigabytes_per_second"),
-            cells.share(row["share_of_read"]) if "share_of_read" in row else "",
+            _share_of_read(row),
         ]
         if row["repetitions"]
         else [row["contender"], "diverged", *[""] * 5]
@@ -156,6 +156,12 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
             ],
         ),
     )
+
+
+def _share_of_read(row: Row) -> cells.Cell:
+    if "share_of_read" not in row:
+        return cells.Cell("")
+    return cells.share(row["share_of_read"], cells.estimate(row, "inner_ns_per_step"))
 
 
 def _milliseconds(row: Row) -> cells.Cell:

@@ -188,4 +188,6 @@ def _step_table(backend: str, rows: Sequence[Row], brief: bool) -> Table:
 
 
 def _share(row: Row | None) -> cells.Cell:
-    return cells.Cell("") if row is None else cells.share(row["share"], f" {row['binds']}")
+    if row is None:
+        return cells.Cell("")
+    return cells.share(row["share"], cells.estimate(row, "ns"), f" {row['binds']}")

@@ -159,3 +159,14 @@ def test_warnings_name_variables_that_change_the_build(here, monkeypatch):
     monkeypatch.setenv("HALPBENCH_ISA", "sse41")
     assert [w for w in machine.warnings_for(quiet(here)) if "Haswell" in w]
     assert [w for w in machine.warnings_for(quiet(here)) if "sse41" in w]
+
+
+def test_the_revision_of_an_installed_package(tmp_path):
+    """As pip notes it where it installed from git; else the version is all that is known."""
+    noted = (
+        '{"url": "https://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "0123456789abcdef"}}'
+    )
+    assert machine.installed_revision(noted, "1.2") == "0123456789ab"
+    for text in (None, "", "{", "[]", '{"dir_info": {"editable": true}}', '{"vcs_info": null}'):
+        assert machine.installed_revision(text, "1.2") == "unknown (version 1.2)"
+    assert machine.revision(tmp_path / "halpbench").startswith("unknown (version ")

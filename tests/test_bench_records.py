@@ -177,8 +177,10 @@ def test_samples_are_whole_nanoseconds(samples):
 
 def test_a_diverged_run_is_written_as_null():
     diverged = Series("a", {}, {"grad_norms": [1.0, float("inf"), float("nan"), np.float64(2)]})
+    diverged.facts["library"] = np.str_("numpy 2")
     parsed = records.parse(record(kind="training", series=(diverged,)).to_json())
     assert parsed.series[0].facts["grad_norms"] == [1.0, None, None, 2.0]
+    assert parsed.series[0].facts["library"] == "numpy 2"
 
 
 def test_identity_depends_on_case_machine_and_kind_alone():

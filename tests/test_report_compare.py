@@ -374,16 +374,16 @@ def without(run, index):
 
 @pytest.mark.parametrize("across", compare.ACROSS)
 @pytest.mark.parametrize(
-    ("other", "loss"),
+    ("other", "shortfall"),
     [
         (without(run(1), 1), "lost: dot, 256, avx2 (B)"),
         (unmeasured(run(1), 1, skipped="no memory"), "skipped: dot, 256, avx2 (B): no memory"),
         (unmeasured(run(1), 1, wrong="1 is 2"), "wrong: dot, 256, avx2 (B): 1 is 2"),
     ],
 )
-def test_what_is_no_longer_measured_fails_the_gate(tmp_path, capsys, other, loss, across):
+def test_what_is_no_longer_measured_fails_the_gate(tmp_path, capsys, other, shortfall, across):
     """The record appended last decides, even if an earlier one of the case has samples."""
-    what = loss.partition(":")[0]
+    what = shortfall.partition(":")[0]
     run(1).save(tmp_path / "A.json")
     other.save(tmp_path / "B.json")
     gate = ["compare", *(str(tmp_path / f"{name}.json") for name in "AB"), "--across", across]
@@ -391,30 +391,32 @@ def test_what_is_no_longer_measured_fails_the_gate(tmp_path, capsys, other, loss
     # Another machine has other backends: nothing is lost by that.
     passes = (what, across) == ("lost", "machines")
     assert cli.main(gate) == (0 if passes else 1)
-    assert (loss in capsys.readouterr().err) == (not passes)
+    assert (shortfall in capsys.readouterr().err) == (not passes)
     assert cli.main([*gate, "--allow", what]) == 0
-    others = ",".join(set(compare.LOSSES) - {what})
+    others = ",".join(set(compare.SHORTFALLS) - {what})
     assert cli.main([*gate, "--allow", others]) == (0 if passes else 1)
     capsys.readouterr()
     assert cli.main([*gate, "--json"]) == (0 if passes else 1)
-    losses = json.loads(capsys.readouterr().out)["losses"]
-    assert [one["what"] for one in losses] == ([] if passes else [what])
+    shortfalls = json.loads(capsys.readouterr().out)["shortfalls"]
+    assert [one["what"] for one in shortfalls] == ([] if passes else [what])
 
 
 def test_a_contender_that_is_lost_fails_the_gate():
     part = run(1)
     first, *others = part.records
     part = replace(part, records=[altered(first, series=first.series[:2]), *others])
-    (loss,) = compare.compare([run(1), part]).losses
-    assert (loss.what, loss.case) == ("lost", "i8 in dot, 16, avx2")
-    assert compare.compare([part, run(1)]).losses == [], "what is new is no loss"
+    (shortfall,) = compare.compare([run(1), part]).shortfalls
+    assert (shortfall.what, shortfall.case) == ("lost", "i8 in dot, 16, avx2")
+    assert compare.compare([part, run(1)]).shortfalls == [], "what is new is no shortfall"
 
 
 def test_a_wrong_result_fails_the_gate_whatever_the_first_run_had():
     wrong = unmeasured(run(1), 1, wrong="1 is 2")
-    assert [loss.what for loss in compare.compare([without(run(1), 1), wrong]).losses] == ["wrong"]
+    assert [
+        shortfall.what for shortfall in compare.compare([without(run(1), 1), wrong]).shortfalls
+    ] == ["wrong"]
     skipped = unmeasured(run(1), 1, skipped="no memory")
-    assert compare.compare([without(run(1), 1), skipped]).losses == []
+    assert compare.compare([without(run(1), 1), skipped]).shortfalls == []
 
 
 def test_a_run_of_which_nothing_is_left_fails_the_gate(tmp_path):

@@ -83,7 +83,7 @@ def record(root: Path = SYS) -> dict[str, Any]:
             }
             for pool in threadpool_info()
         ],
-        "revision": _revision(),
+        "revision": revision(),
         "state": {
             "load_1min": round(psutil.getloadavg()[0], 2),
             "memory_available_bytes": psutil.virtual_memory().available,
@@ -130,41 +130,41 @@ def slug(machine: Mapping[str, Any]) -> str:
 
 def warnings_for(machine: Mapping[str, Any]) -> list[str]:
     """List what may disturb a measurement on this machine, one sentence each."""
-    found = []
+    sentences = []
     system, cpu = machine["system"], machine["cpu"]
     load = machine["state"]["load_1min"]
     if load > 0.5:
-        found.append(f"other work is running (load {load}); timings will scatter")
+        sentences.append(f"other work is running (load {load}); timings will scatter")
     if system["governor"] not in ("performance", UNKNOWN):
-        found.append(f"CPU frequency governor is {system['governor']!r}, not 'performance'")
+        sentences.append(f"CPU frequency governor is {system['governor']!r}, not 'performance'")
     if system["turbo"] == "on":
-        found.append("turbo is on: the clock rate depends on temperature and load")
+        sentences.append("turbo is on: the clock rate depends on temperature and load")
     if system["hypervisor"] not in ("none", UNKNOWN):
-        found.append("this is a virtual machine: neighbours may disturb it")
+        sentences.append("this is a virtual machine: neighbours may disturb it")
     if isinstance(cpu["usable_cores"], int) and cpu["usable_cores"] < 2:
-        found.append("only one core is usable: the system's own work shares it")
+        sentences.append("only one core is usable: the system's own work shares it")
     if "OPENBLAS_CORETYPE" in os.environ:
-        found.append(f"OPENBLAS_CORETYPE is set to {os.environ['OPENBLAS_CORETYPE']!r}")
+        sentences.append(f"OPENBLAS_CORETYPE is set to {os.environ['OPENBLAS_CORETYPE']!r}")
     if "HALPBENCH_ISA" in os.environ:
-        found.append(f"HALPBENCH_ISA forces the backend {os.environ['HALPBENCH_ISA']!r}")
-    return found
+        sentences.append(f"HALPBENCH_ISA forces the backend {os.environ['HALPBENCH_ISA']!r}")
+    return sentences
 
 
 def caches(root: Path = SYS) -> list[dict[str, Any]]:
     """List the data caches of the first core, nearest first."""
-    found = []
+    data_caches = []
     for index in sorted((root / "devices/system/cpu/cpu0/cache").glob("index[0-9]*")):
         size = re.fullmatch(r"(\d+)([KMG]?)", _text(index / "size"))
         if size is None or _text(index / "type") not in ("Data", "Unified"):
             continue
-        found.append(
+        data_caches.append(
             {
                 "level": int(_text(index / "level")),
                 "size_bytes": int(size[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[size[2]],
                 "shared_by": _text(index / "shared_cpu_list"),
             }
         )
-    return sorted(found, key=lambda cache: cache["level"])
+    return sorted(data_caches, key=lambda cache: cache["level"])
 
 
 def code_digest(package: Path = PACKAGE) -> str:
@@ -254,29 +254,41 @@ def _version(name: str) -> str:
         return UNKNOWN
 
 
-def _revision() -> str:
+def revision(package: Path = PACKAGE) -> str:
     """Ask git for the revision of the source tree this runs from, with a mark if changed.
 
     An installed package has no tree, but may know what pip made it of; otherwise its version is all
     that is known.
     """
-    if not (PACKAGE.parent / ".git").exists():
-        return _installed_revision()
-    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    if (package.parent / ".git").exists():
+        git = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        try:
+            done = subprocess.run(git, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):
+            pass
+        else:
+            return done.stdout.strip()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return _installed_revision()
-    return done.stdout.strip() or _installed_revision()
+        origin = metadata.distribution("halpbench").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        origin = None
+    return installed_revision(origin, _version("halpbench"))
 
 
-def _installed_revision() -> str:
-    unknown = f"{UNKNOWN} (version {_version('halpbench')})"
+def installed_revision(direct_url: str | None, version: str) -> str:
+    """Return the commit that pip installed a package from (PEP 610); its version if none is known.
+
+    Parameters
+    ----------
+    direct_url : str or None
+        Content of ``direct_url.json``.
+    version : str
+    """
     try:
-        text = metadata.distribution("halpbench").read_text("direct_url.json") or "{}"
-        return str(json.loads(text)["vcs_info"]["commit_id"][:12])
-    except (metadata.PackageNotFoundError, ValueError, LookupError, TypeError):
-        return unknown
+        commit = json.loads(direct_url or "{}")["vcs_info"]["commit_id"]
+        return str(commit)[:12]
+    except (ValueError, LookupError, TypeError):
+        return f"{UNKNOWN} (version {version})"
 
 
 def _plain(value: Any) -> Any:

@@ -138,7 +138,7 @@ def identity(kind: str, case: Any, fingerprint: str) -> bytes:
 
 def encode(content: Any) -> bytes:
     """Write JSON; NumPy's numbers are numbers, NaN and infinities null."""
-    return msgspec.json.encode(content, enc_hook=_numpy)
+    return msgspec.json.encode(content, enc_hook=_plain)
 
 
 def finite(content: Any) -> Any:
@@ -146,7 +146,9 @@ def finite(content: Any) -> Any:
     return msgspec.json.decode(encode(content))
 
 
-def _numpy(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):  # a subclass, as torch has one for its version
+        return str(value)
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"got {type(value).__name__}; expected JSON data")

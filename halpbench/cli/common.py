@@ -117,9 +117,9 @@ def console() -> Console:
     return Console(width=min(terminal.width, CONSOLE_WIDTH) if terminal.is_terminal else 100)
 
 
-def warn(found: Iterable[str]) -> None:
+def warn(sentences: Iterable[str]) -> None:
     """Say each sentence as a warning."""
-    for sentence in found:
+    for sentence in sentences:
         say(f"warning: {sentence}")
 
 

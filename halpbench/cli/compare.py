@@ -68,7 +68,7 @@ def add_commands(add: Add) -> None:
     command.add_argument(
         "--allow",
         metavar="WHAT[,WHAT]",
-        help=f"let --fail-below pass in spite of these: some of {', '.join(compare.LOSSES)}",
+        help=f"let --fail-below pass in spite of these: some of {', '.join(compare.SHORTFALLS)}",
     )
     command.add_argument(
         "--markdown", action="store_true", help="write Markdown to standard output, to be pasted"
@@ -108,8 +108,8 @@ def _gate(comparison: compare.RunComparison, options: argparse.Namespace) -> int
             f"below {options.fail_below:g}: {row['contender']} in {row['case']} ({row['run']}): "
             f"{compare.change(row)}"
         )
-    for loss in failing:
-        say(str(loss))
+    for shortfall in failing:
+        say(str(shortfall))
     say(
         f"{len(below)} of {comparison.judged} comparisons are below {options.fail_below:g}; "
         f"{len(failing)} cases or contenders are lost, skipped or wrong"
@@ -118,7 +118,7 @@ def _gate(comparison: compare.RunComparison, options: argparse.Namespace) -> int
 
 
 def _allowed(options: argparse.Namespace) -> list[str]:
-    return some_of(compare.LOSSES, options.allow, "--allow") if options.allow else []
+    return some_of(compare.SHORTFALLS, options.allow, "--allow") if options.allow else []
 
 
 def _origins(runs: list[SavedRun]) -> list[str]:
@@ -154,7 +154,7 @@ def _as_json(
             "notes": comparison.notes,
             "fail_below": limit,
             "below": below,
-            "losses": [asdict(loss) for loss in comparison.losses],
+            "shortfalls": [asdict(shortfall) for shortfall in comparison.shortfalls],
         }
     )
 

@@ -48,9 +48,9 @@ def _info(options: argparse.Namespace) -> None:
     record = machine.record()
     if options.ceilings:
         record["ceilings"] = ceilings.measure(record)
-    found = machine.warnings_for(record)
+    warnings = machine.warnings_for(record)
     if options.json:
-        print_json({**record, "warnings": found, "fingerprint": machine.fingerprint(record)})
+        print_json({**record, "warnings": warnings, "fingerprint": machine.fingerprint(record)})
         return
     output = console()
     for title, lines in machines.describe(record):
@@ -61,7 +61,7 @@ def _info(options: argparse.Namespace) -> None:
         output.print(Text(title, style="bold"))
         output.print(Padding(grid, (0, 0, 1, 2), expand=False))
     show(machines.ceilings(record))
-    warn(found)
+    warn(warnings)
 
 
 def _datasets(options: argparse.Namespace) -> None:

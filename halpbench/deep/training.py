@@ -237,7 +237,7 @@ def train(
     about = {
         "n_parameters": sum(p.numel() for p in run.model.parameters()),
         "epoch_length": len(run.batches),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "device": device.name,
     }
     return (series,), about

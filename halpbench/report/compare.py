@@ -23,7 +23,7 @@ BASELINES = ("f32", epochs.F32, "halpbench")
 BESIDE = ("dtypes", "beside", "contenders", "libraries")
 
 # What a run may lack of what the first one has, and the gate lets pass only if asked to.
-LOSSES = ("lost", "skipped", "wrong")
+SHORTFALLS = ("lost", "skipped", "wrong")
 
 SIGNIFICANT = 0.05
 # With 8 samples on each side the least p-value is 2 / (16 choose 8) = 1.6e-4, which stays
@@ -49,7 +49,7 @@ class Shortfall:
     Attributes
     ----------
     what : str
-        One of `LOSSES`.
+        One of `SHORTFALLS`.
     case : str
         The case, and the contender if the others of the case are there.
     run : str
@@ -82,18 +82,18 @@ class RunComparison:
     tables : list of Table
     notes : list of str
         What is in one run only, and what else differs.
-    losses : list of Shortfall
+    shortfalls : list of Shortfall
         What the others lack of A, and their wrong results.
     """
 
     rows: list[Row]
     tables: list[Table]
     notes: list[str]
-    losses: list[Shortfall]
+    shortfalls: list[Shortfall]
 
     def failing(self, allowed: Collection[str] = ()) -> list[Shortfall]:
-        """Return the losses of kinds that are not allowed."""
-        return [loss for loss in self.losses if loss.what not in allowed]
+        """Return the shortfalls of kinds that are not allowed."""
+        return [shortfall for shortfall in self.shortfalls if shortfall.what not in allowed]
 
     @property
     def judged(self) -> int:
@@ -138,20 +138,20 @@ def compare(runs: Sequence[SavedRun], across: str = "revisions") -> RunCompariso
         notes += [note for letter, run in lettered(runs) for note in _baseline_lacks(run, letter)]
         measured = [_measured(run, _speedups) for run in _best_named_alike(runs)]
     rows: list[Row] = []
-    losses: list[Shortfall] = []
+    shortfalls: list[Shortfall] = []
     first = measured[0]
     for (letter, other), run in zip(_others(measured), runs[1:], strict=True):
         notes += _only_in(first, other, "A", letter) + _only_in(other, first, letter, "A")
         rows += _rows(first, other, letter, across)
-        losses += _losses(first, other, run, letter)
+        shortfalls += _shortfalls(first, other, run, letter)
     notes += _changed_norms(rows)
-    if not rows and {loss.what for loss in losses} <= {"lost"}:
+    if not rows and {shortfall.what for shortfall in shortfalls} <= {"lost"}:
         raise ValueError(f"{', '.join(run.name for run in runs)}: no case and contender in common")
     if across == "revisions":
-        return RunComparison(rows, _revision_tables(rows), notes, losses)
+        return RunComparison(rows, _revision_tables(rows), notes, shortfalls)
     # Another machine has other backends: it has lost nothing by that.
-    losses = [loss for loss in losses if loss.what != "lost"]
-    return RunComparison(rows, _machine_tables(rows), notes, losses)
+    shortfalls = [shortfall for shortfall in shortfalls if shortfall.what != "lost"]
+    return RunComparison(rows, _machine_tables(rows), notes, shortfalls)
 
 
 def origin(run: SavedRun) -> str:
@@ -291,7 +291,7 @@ def _lacking(
     ]
 
 
-def _losses(
+def _shortfalls(
     first: Mapping[bytes, _Samples], other: Mapping[bytes, _Samples], run: SavedRun, letter: str
 ) -> list[Shortfall]:
     """List what a run lacks of the first one, and what was wrong in it whatever the first had.
@@ -300,18 +300,18 @@ def _losses(
     """
     last = {_key(record): record for record in run.records if record.kind in KINDS}
     cases = {samples.case for samples in first.values()}
-    losses = []
+    shortfalls = []
     failed = set()
     for record in last.values():
         case = _describe(record)
         if record.wrong is not None:
-            losses.append(Shortfall("wrong", case, letter, record.wrong))
+            shortfalls.append(Shortfall("wrong", case, letter, record.wrong))
             failed.add(case)
         elif record.skipped is not None and case in cases:
-            losses.append(Shortfall("skipped", case, letter, record.skipped))
+            shortfalls.append(Shortfall("skipped", case, letter, record.skipped))
             failed.add(case)
     lacking = dict.fromkeys(pair for pair in _lacking(first, other) if pair[1] not in failed)
-    return losses + [Shortfall("lost", name, letter) for name, _ in lacking]
+    return shortfalls + [Shortfall("lost", name, letter) for name, _ in lacking]
 
 
 def _describe(record: Record) -> str:

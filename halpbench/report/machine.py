@@ -23,7 +23,7 @@ def describe(machine: Mapping[str, Any]) -> list[Group]:
         Title of a group, and its lines: name and text.
     """
     cpu, system, build, state = (machine[part] for part in ("cpu", "system", "build", "state"))
-    made = build["kernels"]
+    compiled = build["kernels"]
     return [
         (
             "CPU",
@@ -51,9 +51,9 @@ def describe(machine: Mapping[str, Any]) -> list[Group]:
         (
             "Build",
             {
-                "compiler": made.get("compiler", "unknown"),
-                "flags": " ".join(made.get("flags", ())) or "unknown",
-                "compiled": _listed(made.get("levels", ())),
+                "compiler": compiled.get("compiler", "unknown"),
+                "flags": " ".join(compiled.get("flags", ())) or "unknown",
+                "compiled": _listed(compiled.get("levels", ())),
                 "usable": _listed(build["backends"]),
                 "active": build["active"],
                 "revision": f"{machine['revision']}, code {build['code']}",
@@ -92,12 +92,12 @@ def ceilings(machine: Mapping[str, Any]) -> list[Table]:
     header += [f"{row['threads']} threads" for row in together[:1]]
     lines = []
     for level in dict.fromkeys(row["level"] for row in reads):
-        mine = [row for row in reads if row["level"] == level]
-        found: list[Row | None] = [
-            cells.find(mine, backend=backend, threads=1) for backend in backends
+        of_level = [row for row in reads if row["level"] == level]
+        speeds_there: list[Row | None] = [
+            cells.find(of_level, backend=backend, threads=1) for backend in backends
         ]
-        found += [cells.find(mine, threads=row["threads"]) for row in together[:1]]
-        lines.append([level, *(cells.plain(row, "gigabytes_per_second") for row in found)])
+        speeds_there += [cells.find(of_level, threads=row["threads"]) for row in together[:1]]
+        lines.append([level, *(cells.plain(row, "gigabytes_per_second") for row in speeds_there)])
     speeds = [
         [
             dtype,

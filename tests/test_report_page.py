@@ -182,7 +182,7 @@ def test_machines_compare_by_ratios(text):
 
 def test_provenance(elements):
     assert "f13" + 2 * "2024-01-01T00:00:00+00:00" in re.sub(r"\s", "", elements.text)
-    assert "raw records of 2024 to 20" in elements.text
+    assert "raw records of 2024-01-01 to 20" in elements.text
     assert "Skipped: 1 of kind epochs" in elements.text
     assert "No record is damaged." in elements.text
 

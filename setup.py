@@ -32,7 +32,8 @@ from setuptools.errors import CompileError
 PACKAGE, KERNELS = Path("halpbench"), Path("kernels")
 # Not build_temp, which is a new folder for every editable installation.
 OBJECTS, MODULES, PREFIX = Path("build/kernels"), Path("build/modules"), Path("build/prefix")
-LIBRARY = PREFIX / "lib" / "libhalp.a"
+LIBRARY, PKG_CONFIG_FILE = PREFIX / "lib" / "libhalp.a", PREFIX / "lib" / "pkgconfig" / "halp.pc"
+PREFIX_HEADERS = PREFIX / "include" / "halp"
 OTHER_TARGET = "not a target of this compiler"
 
 PKG_CONFIG = """\
@@ -87,13 +88,16 @@ class BuildExtensions(build_ext):
     """``build_ext`` in parallel, with the kernels as a library, and that library for C users."""
 
     def run(self) -> None:
+        # setuptools builds elsewhere and copies, and says meanwhile that it builds elsewhere.
+        self.for_wheel = not (self.inplace or self.editable_mode)
         super().run()
-        if not self.inplace:
-            target = Path(self.build_lib) / PACKAGE
-            shutil.copytree(PREFIX / "lib", target / "lib", dirs_exist_ok=True)
-            (target / "include" / "halp").mkdir(parents=True, exist_ok=True)
-            for header in KERNELS.glob("*.h"):
-                shutil.copy(header, target / "include" / "halp")
+        if self.for_wheel:
+            files = {PREFIX_HEADERS / header.name: header for header in KERNELS.glob("*.h")}
+            files |= {path: path for path in (LIBRARY, PKG_CONFIG_FILE)}
+            for path, source in files.items():
+                target = Path(self.build_lib) / PACKAGE / path.relative_to(PREFIX)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
 
     def build_extensions(self) -> None:
         self.tools = f"{self.compiler_version()}, Cython {Cython.__version__}"
@@ -122,12 +126,10 @@ class BuildExtensions(build_ext):
 
     def lay_out_prefix(self) -> None:
         """Make what C users of a build in place find: <halp/kernels.h>, and a pkg-config file."""
-        headers = PREFIX / "include" / "halp"
-        headers.parent.mkdir(parents=True, exist_ok=True)
-        if not headers.is_symlink():
-            headers.symlink_to(os.path.relpath(KERNELS, headers.parent))
-        text = PKG_CONFIG % self.distribution.get_version()
-        write(PREFIX / "lib" / "pkgconfig" / "halp.pc", text)
+        PREFIX_HEADERS.parent.mkdir(parents=True, exist_ok=True)
+        if not PREFIX_HEADERS.is_symlink():
+            PREFIX_HEADERS.symlink_to(os.path.relpath(KERNELS, PREFIX_HEADERS.parent))
+        write(PKG_CONFIG_FILE, PKG_CONFIG % self.distribution.get_version())
 
     # ---- Steps ---------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class BuildExtensions(build_ext):
         """Link a module, and put it where setuptools expects it."""
         _, compiled = self.files_of(module)
         linked = compiled.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
-        stripped = not self.inplace and sys.platform == "linux" and "-g" not in USER_FLAGS
+        stripped = self.for_wheel and sys.platform == "linux" and "-g" not in USER_FLAGS
         command = [*self.compiler.linker_so, str(compiled), str(LIBRARY), "-lm"]
         command += [*["-s"] * stripped, "-o", str(linked)]
         self.make(linked, command, [compiled, LIBRARY])

@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --prefer-bina
 INSTALLED := $(VENV)/installed
 BUILT := $(VENV)/built
 C_TESTS := kernels/tests/run.sh
-C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch])
+C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch] examples/*/*.c)
 CYTHON_SOURCES := $(shell find halpbench -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
@@ -55,7 +55,7 @@ lint: build ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON_SOURCES)
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON_SOURCES) $(wildcard examples/*/*.pyx)
 	@if command -v clang-format >/dev/null; \
 	then echo clang-format --dry-run -Werror kernels; \
 	     clang-format --dry-run -Werror $(C_SOURCES); \

@@ -3,7 +3,10 @@
 from cpython.pythread cimport PyThread_type_lock
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
 
-cdef extern from "kernels.h" nogil:
+cdef extern from "halp/kernels.h" nogil:
+    enum:
+        HALP_VERSION
+
     ctypedef enum halp_rounding:
         HALP_STOCHASTIC
         HALP_NEAREST
@@ -162,7 +165,27 @@ cdef extern from "kernels.h" nogil:
     const halp_backend *halp_find(const char *name)
     const halp_backend *halp_best()
 
-cdef const halp_backend *active_backend() noexcept
+cdef extern from "halp/api.h" nogil:
+    const char *HALP_API_CAPSULE
+
+    ctypedef struct halp_api:
+        uint32_t version
+        uint32_t backend_bytes
+        const halp_backend *(*active)() noexcept nogil
+        const halp_backend *const *backends
+        int (*usable)(const halp_backend *) noexcept nogil
+        const halp_backend *(*find)(const char *) noexcept nogil
+        const halp_backend *(*best)() noexcept nogil
+        void (*rng_init)(halp_rng *, uint64_t, halp_rounding) noexcept nogil
+        halp_h (*encode_h_i8)(size_t, size_t, const double *, double, halp_rng *,
+                              int16_t *) noexcept nogil
+        halp_h (*encode_h_i16)(size_t, size_t, const double *, double, int,
+                               int16_t *) noexcept nogil
+
+cdef extern from "halp/api.h":
+    const halp_api *halp_import() except NULL
+
+cdef const halp_backend *active_backend() noexcept nogil
 
 cdef class Rng:
     cdef halp_rng state

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 _Integers = NDArray[np.int8] | NDArray[np.int16]
 _Float = TypeVar("_Float", np.float32, np.float64)
 
+C_API: object  # a capsule, for C: see kernels/api.h
+
 class BackendError(ValueError): ...
 
 class Operand:

@@ -15,6 +15,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.pythread cimport (
     PyThread_acquire_lock,
     PyThread_allocate_lock,
@@ -57,8 +58,22 @@ class BackendError(ValueError):
     """A backend was asked for that is unknown, not compiled in, or not usable on this CPU."""
 
 
-cdef const halp_backend *active_backend() noexcept:
+cdef const halp_backend *active_backend() noexcept nogil:
     return _active
+
+
+cdef halp_api _api
+_api.version = HALP_VERSION
+_api.backend_bytes = sizeof(halp_backend)
+_api.active = active_backend
+_api.backends = halp_backends
+_api.usable = halp_usable
+_api.find = halp_find
+_api.best = halp_best
+_api.rng_init = halp_rng_init
+_api.encode_h_i8 = halp_encode_h_i8
+_api.encode_h_i16 = halp_encode_h_i16
+C_API = PyCapsule_New(&_api, HALP_API_CAPSULE, NULL)  # see kernels/api.h
 
 
 def compiled():

@@ -22,6 +22,12 @@
 #include "losses.h"
 #include "rounding.h"
 
+/* The version of the package, as a number to compare: 0.1.0 is 100. */
+#define HALP_VERSION_MAJOR 0
+#define HALP_VERSION_MINOR 1
+#define HALP_VERSION_PATCH 0
+#define HALP_VERSION (HALP_VERSION_MAJOR * 10000 + HALP_VERSION_MINOR * 100 + HALP_VERSION_PATCH)
+
 #ifdef __cplusplus
 extern "C" {
 #endif

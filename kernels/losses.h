@@ -53,8 +53,8 @@ static inline double halp_softmax(size_t count, double *a)
 
 /* From e^q - 1 to softmax(m + q) - p, where p = softmax(m): p (e^q - 1 - s) / (1 + s) with
  * s = sum p (e^q - 1). */
-static inline void halp_softmax_normalize(size_t count, const double *restrict p,
-                                          double *restrict q)
+static inline void halp_softmax_normalize(size_t count, const double *__restrict p,
+                                          double *__restrict q)
 {
     double sum = 0.0;
     for (size_t c = 0; c < count; c++) sum += p[c] * q[c];
@@ -64,7 +64,8 @@ static inline void halp_softmax_normalize(size_t count, const double *restrict p
 
 /* Replace q by softmax(m + q) - p, where p = softmax(m). Unlike the difference of two softmaxes this
  * keeps its relative accuracy as q goes to zero, and it needs p only. */
-static inline void halp_softmax_change(size_t count, const double *restrict p, double *restrict q)
+static inline void halp_softmax_change(size_t count, const double *__restrict p,
+                                       double *__restrict q)
 {
     double max = q[0], min = q[0], sum = 0.0;
     for (size_t c = 1; c < count; c++) {

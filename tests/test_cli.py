@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -284,7 +283,6 @@ def test_commands_that_measure_nothing_run_without_the_extra():
         [sys.executable, "-c", code],
         capture_output=True,
         check=False,
-        cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 0
 
@@ -466,7 +464,6 @@ def test_the_module_runs():
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[1],
     )
     assert done.returncode == 2
     assert done.stderr.startswith("halpbench: error: no raw records below")

@@ -113,8 +113,10 @@ def test_the_version_of_the_headers_is_that_of_the_package(tmp_path):
     assert ".".join(numbers) == halpbench.__version__
 
 
-def test_headers_compile_alone_as_c_and_as_cpp(tmp_path):
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_headers_compile_alone(language, tmp_path):
+    command = [COMPILER, "-x", language, f"-I{INCLUDE}", "-fsyntax-only", "-Wall", "-Werror"]
+    if subprocess.run([*command, os.devnull], capture_output=True).returncode:
+        pytest.skip(f"{COMPILER} does not compile {language}")
     for header in ("kernels.h", "api.h", "loop.h", "pass.h", "rounding.h", "cpu.h"):
-        for language in ("c", "c++"):
-            command = [COMPILER, f"-I{INCLUDE}", "-fsyntax-only", "-Wall", "-Werror"]
-            run(*command, "-x", language, "-include", f"halp/{header}", os.devnull, cwd=tmp_path)
+        run(*command, "-include", f"halp/{header}", os.devnull, cwd=tmp_path)

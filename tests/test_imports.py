@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "halpbench"
+import halpbench
+
+PACKAGE = Path(halpbench.__file__).parent
 
 # Each part of the package, and the parts that it may import besides itself. "halpbench" is the
 # package's own __init__.
@@ -136,7 +138,6 @@ def test_importing_the_package_is_quiet_and_light():
         capture_output=True,
         text=True,
         check=True,
-        cwd=PACKAGE.parent,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,8 @@ def test_the_version_is_one(capsys):
     assert end.value.code == 0
     assert capsys.readouterr().out == f"halpbench {halpbench.__version__}\n"
     assert importlib.metadata.version("halpbench") == halpbench.__version__
+    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {halpbench.__version__}\n" in citation
 
 
 def completion(shell, capsys):

@@ -46,7 +46,7 @@ typedef struct {
     void *z; /* `outputs` rows of n, ldz elements apart, one unit of which is worth scale_z */
     size_t ldz;
     double scale_z;
-    int grows; /* double scale_z whenever z has used half of its range; needs an origin of 0 */
+    int grows; /* double scale_z whenever z has used 7/8 of its range; needs an origin of 0 */
 
     /* Of variance-reduced algorithms: what is known of the centre. */
     const double *reference; /* samples x outputs: of the loss there; NULL if it needs none */

@@ -24,7 +24,7 @@ static int largest_change(const halp_pass *pass) { return pass->format == HALP_I
 int halp_pass_begin(halp_pass *pass)
 {
     const size_t cells = HALP_MOST_ACCUMULATED * pass->outputs;
-    pass->total_loss = 0.0;
+    pass->total_loss = pass->rounding = 0.0;
     pass->sums = malloc(cells * sizeof *pass->sums);
     pass->derivatives = malloc(cells * sizeof *pass->derivatives);
     pass->unit = malloc(pass->outputs * sizeof *pass->unit);
@@ -144,12 +144,13 @@ static double unit_of_changes(const halp_pass *pass, const double *added, size_t
 }
 
 /* The changes of a block in integers, which `added` takes note of. */
-static void round_changes(const halp_pass *pass, size_t start, size_t rows)
+static void round_changes(halp_pass *pass, size_t start, size_t rows)
 {
     const size_t count = pass->outputs;
     double *added = pass->added + start * count;
     for (size_t c = 0; c < count; c++) {
         const double unit = pass->unit[c] = unit_of_changes(pass, added, rows, c);
+        pass->rounding += (double)rows * unit * unit;
         for (size_t i = 0; i < rows; i++) {
             const size_t at = i * count + c;
             const uint64_t random = halp_splitmix64(pass->seed + ((start + i) * count + c + 1) *
@@ -162,7 +163,7 @@ static void round_changes(const halp_pass *pass, size_t start, size_t rows)
     }
 }
 
-static void accumulate_integers(const halp_pass *pass, size_t start, size_t rows)
+static void accumulate_integers(halp_pass *pass, size_t start, size_t rows)
 {
     round_changes(pass, start, rows);
     pass->backend->family[pass->format].accumulate(

@@ -487,10 +487,10 @@ class IntegerLoop:
         return self.z
 
     def look(self):
-        """Note the largest displacement; return whether more than half of the range is used."""
+        """Note the largest displacement; return whether more than 7/8 of the range are used."""
         used = int(np.abs(self.z.astype(np.int64)).max())
         self.reach = max(self.reach, used * self.delta)
-        return 2 * used > largest(self.z.dtype)
+        return 8 * used > 7 * largest(self.z.dtype)
 
     def step(self, samples, every):
         x = self.X[samples]

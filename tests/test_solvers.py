@@ -3,17 +3,18 @@
 import itertools
 import math
 import signal
+import warnings
 
 import numpy as np
 import pytest
 import reference
 import tolerances
-from sklearn.datasets import make_regression
+from sklearn.datasets import load_digits, make_regression
 from sklearn.linear_model import LogisticRegression
 
 from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
 from halpbench import rows as rows_module
-from halpbench.fixedpoint import AdaptiveScale
+from halpbench.fixedpoint import AdaptiveScale, SaturationWarning
 from halpbench.formats import FORMATS
 from halpbench.solvers import (
     ALGORITHMS,
@@ -178,15 +179,16 @@ def test_full_gradients_agree_with_the_problem(algorithm, precision, data):
         _, full = paper.copies(problem.rows, FORMATS[precision], data, 8)
         on = problem.reduced(np.ascontiguousarray(full.values * full.scale, np.float64))
         tolerance = tolerances.gradient(full.values.dtype)
+        of_gradient = tolerances.kept_gradient(full.dtype) if full.is_integer else tolerance
 
         expected_loss, expected_gradient = on.loss_and_gradient(solver.w)
         expected_norm = np.linalg.norm(expected_gradient)
         loss, norm = solver.evaluate()
         assert loss == pytest.approx(expected_loss, rel=tolerance)
-        assert norm == pytest.approx(expected_norm, rel=tolerance)
-        assert solver.gradient_norm(solver.w) == norm
+        assert norm == pytest.approx(expected_norm, rel=of_gradient)
+        assert solver.gradient_norm(solver.w) == pytest.approx(expected_norm, rel=tolerance)
         gradient = solver._evaluation().weights.reshape(problem.weight_shape)
-        assert np.abs(gradient - expected_gradient).max() <= tolerance * expected_norm
+        assert np.abs(gradient - expected_gradient).max() <= of_gradient * expected_norm
 
 
 # ---- The same on every backend -------------------------------------------------------------------
@@ -286,14 +288,53 @@ def figure_1():
     return norms
 
 
-@pytest.mark.parametrize(("precision", "factor"), [("D8M8", 10), ("D8M16", 3), ("D16M16", 3)])
+@pytest.mark.parametrize(
+    ("precision", "mu", "factor"),
+    [
+        ("D8M8", 3.0, 10),  # tuned
+        ("D8M8", None, 100),  # with so large a step the noise takes a bit more of the range
+        ("D8M16", None, 3),
+        ("D16M16", None, 3),
+    ],
+)
 @pytest.mark.parametrize("seed", range(3))
-def test_halp_keeps_up_with_svrg_on_figure_1(figure_1, precision, factor, seed):
+@pytest.mark.filterwarnings("ignore::halpbench.fixedpoint.SaturationWarning")
+def test_halp_keeps_up_with_svrg_on_figure_1(figure_1, precision, mu, factor, seed):
     svrg = figure_1("svrg", "D64fM64f", seed=seed)
-    halp = figure_1("halp", precision, mu=3.0, seed=seed)
+    halp = figure_1("halp", precision, mu=mu, seed=seed)
     assert svrg[0] > 100
     assert (halp <= factor * svrg).all()
     assert halp.min() < 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
+def test_quantized_figure_1_has_no_floor(precision, batch_size):
+    """Everything in integers: to the last digits, and so is the gradient that is reported."""
+    X, y = make_regression(1000, 100, random_state=0)
+    problem = LeastSquares(np.ascontiguousarray(X), y)
+    solver = Solver(problem, "halp", precision, "quantized", batch_size=batch_size)
+    _, first = solver.evaluate()
+    for _ in range(60):
+        solver.epoch()
+    assert solver.gradient_norm(solver.w) <= 1e-14 * first
+    assert solver.evaluate()[1] == pytest.approx(solver.gradient_norm(solver.w), rel=0.5)
+
+
+@pytest.mark.parametrize("precision", ["D8M8", "D8M16"])
+def test_the_adaptive_scale_does_as_well_as_the_best_mu(precision):
+    """Of a softmax problem, within a factor of 10."""
+    X, y = load_digits(return_X_y=True)
+    X = np.ascontiguousarray(X[:1500, X[:1500].std(axis=0) > 0] / 16)
+    problem = SoftmaxRegression(X, y[:1500], 1e-2)
+
+    def last(**options):
+        return solve(problem, "halp", precision, epochs=12, **options).history.grad_norm.iloc[-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SaturationWarning)
+        best = min(last(mu=mu) for mu in (0.03, 0.1, 0.3, 1.0))
+    assert last() <= 10 * best
 
 
 @pytest.mark.parametrize(
@@ -324,13 +365,16 @@ def test_sgd_stalls_where_svrg_goes_on(precision):
 @every_pair
 def test_the_history_says_what_happened(algorithm, precision):
     problem = make_problem("squared", n=30)
-    result = solve(problem, algorithm, precision, epochs=3, epoch_length=45, step_size=1e-3)
+    options = {"epochs": 3, "epoch_length": 45, "step_size": 1e-3, "mu": 0.5}
+    result = solve(problem, algorithm, precision, **options)
     history = result.history
     assert (result.status, result.algorithm, result.precision) == ("finished", algorithm, precision)
     assert result.isa == kernels.active()
     assert list(history["epoch"]) == [0, 1, 2, 3]
     full = algorithm not in ("sgd", "lp-sgd")
-    np.testing.assert_allclose(history["passes"], np.arange(4) * (1.5 + full))
+    # LP-SVRG looks at the exact rows, and at those that it takes steps on.
+    passes = {"lp-svrg": 2}.get(algorithm, full)
+    np.testing.assert_allclose(history["passes"], np.arange(4) * (1.5 + passes))
     assert history["seconds"].is_monotonic_increasing
     np.testing.assert_allclose(
         history["seconds"].diff()[1:],
@@ -343,7 +387,7 @@ def test_the_history_says_what_happened(algorithm, precision):
     assert history["scale"].isna().all() == (not FORMATS[precision].is_integer)
     if algorithm == "halp":  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
         top = reference.largest(FORMATS[precision].model.dtype)
-        np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / top)
+        np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / (0.5 * top))
 
 
 def test_a_seed_gives_one_path():
@@ -471,7 +515,8 @@ def test_halp_does_nothing_where_the_gradient_is_zero():
 def test_saturation_is_recorded_and_survived(precision):
     """A mu a hundred times too large: the box of an epoch is too small, the run walks on in it."""
     problem = make_problem("squared", n=200, d=20)
-    result = solve(problem, "halp", precision, step_size=0.02, mu=100.0, epochs=30)
+    with pytest.warns(SaturationWarning, match="in epoch 1 [0-9]+ entries .* take a smaller mu"):
+        result = solve(problem, "halp", precision, step_size=0.02, mu=100.0, epochs=30)
     history = result.history
     assert result.status == "finished"
     assert history["saturated"][0] == 0
@@ -575,7 +620,7 @@ def test_float64_data_beyond_float32_are_refused_by_float32():
         ({"quantized_bits": 4}, "quantized_bits must be 8 or 16, got 4"),
         ({"step_size": 0}, "step_size must be finite and positive, got 0.0"),
         ({"step_size": np.nan}, "step_size must be finite and positive, got nan"),
-        ({"step_size": 10.0}, "step_size \\* l2 must be below 1, got 10.0 \\* 0.1"),
+        ({"step_size": 10.0}, "step_size \\* l2 must be below 1, got 1 \\* 10.0 \\* 0.1"),
         ({"epoch_length": 0}, "epoch_length must be at least 1, got 0"),
         ({"mu": -1}, "mu must be finite and positive, got -1.0"),
         ({"mu": math.inf}, "mu must be finite and positive, got inf"),

@@ -33,3 +33,12 @@ def gradient(dtype):
     their rows are summed in float32.
     """
     return 100 * EPS[np.dtype(np.float64 if dtype == np.float64 else np.float32)]
+
+
+def kept_gradient(dtype):
+    """Of the first full gradient of integer rows, relative to its norm.
+
+    The derivatives are rounded to units of about 2^-15 (int8) or 2^-10 (int16) of the largest one,
+    which small problems with cancellation see a few times enlarged.
+    """
+    return {"int8": 2.0**-12, "int16": 2.0**-9}[np.dtype(dtype).name]

@@ -68,6 +68,7 @@ cdef extern from "pass.h" nogil:
         double *added
         uint64_t seed
         double total_loss
+        double rounding
 
     int halp_pass_begin(halp_pass *data_pass)
     void halp_pass_run(halp_pass *data_pass, size_t start, size_t stop)

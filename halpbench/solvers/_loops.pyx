@@ -129,7 +129,7 @@ cdef class InnerLoop:
     samples : int
         That will be taken altogether.
     grows : bool
-        Double ``scale_z`` whenever ``z`` has used half of its range. Integer models without origin.
+        Double ``scale_z`` whenever ``z`` has used 7/8 of its range. Integer models without origin.
     rng : Rng
         Of integer models. Threads may share it: each ``run`` has it for itself.
 
@@ -398,6 +398,14 @@ cdef class GradientPass:
         """Sum of the losses of the samples since ``at``."""
         return self.data_pass.total_loss
 
+    @property
+    def rounding(self):
+        """Integers: sum of unit^2 over the changes, since ``at``.
+
+        A quarter of it, times ||x||^2, bounds the variance of what rounding has added.
+        """
+        return self.data_pass.rounding
+
     def at(self, w, *, double scale_w=1.0, bint moves=False, uint64_t seed=0):
         """Say of which model the next rows are.
 
@@ -424,7 +432,8 @@ cdef class GradientPass:
         data_pass.ldw = w.strides[0] // w.itemsize
         data_pass.format = PASS_FORMATS[dtypes]
         data_pass.scale_w = _positive("scale_w", scale_w)
-        data_pass.moves, data_pass.seed, data_pass.total_loss = moves, seed, 0.0
+        data_pass.moves, data_pass.seed = moves, seed
+        data_pass.total_loss = data_pass.rounding = 0.0
         self._w = w
 
     def run(self, Py_ssize_t start, Py_ssize_t stop):

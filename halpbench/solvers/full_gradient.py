@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from halpbench import memory
@@ -11,6 +13,11 @@ from halpbench.rows import Rows
 from halpbench.solvers._loops import GradientPass, norm
 
 __all__ = ["CompiledEngine", "IntegerEngine"]
+
+# Where rounding the changes may have moved a full gradient by more than this share of its norm, it
+# is passed over again, which adds what was rounded away.
+ROUNDED_BELOW, MOST_PASSES = 0.01, 4
+SAMPLED_ROWS = 512  # from which the mean squared row norm is taken
 
 
 def _targets(objective: Objective) -> FloatArray:
@@ -99,6 +106,8 @@ class IntegerEngine:
         self._seeds = np.random.default_rng([seed, 2])
         self._nowhere = Rows.zeros(outputs, rows.columns, np.int16)
         self._moves: list[tuple[Rows, bool]] = []
+        some = rows.values[:: max(1, len(rows) // SAMPLED_ROWS)].astype(np.float64)
+        self._mean_square = float(np.square(some).sum() / len(some))
 
     def squared_norm(self, w: FloatArray) -> float:
         """||w||^2, summed in the same order on every CPU."""
@@ -137,12 +146,19 @@ class IntegerEngine:
         rows, count = self.rows, len(self.rows)
         *before, last = self._moves or [(self._nowhere, True)]
         for move in before:
-            self._follow(objective, move, None)
-        loss = self._follow(objective, last, reference, with_gradient=True)
+            self._follow(objective, move, None, None)
         self._moves = []
+        loss = 0.0
         gradient = np.zeros(w.shape)
-        if self._gradient is not None:
+        for _ in range(MOST_PASSES):
+            done = self._follow(objective, last, reference, self._gradient)
+            loss, last = done.loss, (self._nowhere, True)
+            if self._gradient is None:
+                break
             gradient = self._gradient[:, : rows.columns] * (rows.scale / count)
+            error = 0.5 * math.sqrt(done.rounding * self._mean_square) * rows.scale / count
+            if not error > ROUNDED_BELOW * norm(gradient + objective.l2 * w):
+                break
         return Evaluation(loss / count, gradient, np.zeros(len(w)))
 
     def _follow(
@@ -150,17 +166,17 @@ class IntegerEngine:
         objective: Objective,
         move: tuple[Rows, bool],
         reference: FloatArray | None,
-        with_gradient: bool = False,
-    ) -> float:
-        """Let margins, and gradient, follow the model; return the sum of the losses."""
+        gradient: FloatArray | None,
+    ) -> GradientPass:
+        """Let margins, and gradient, follow the model; return the pass."""
         (z, moves), outputs = move, objective.n_outputs
         data_pass = GradientPass(
             self.rows.padded,
             _targets(objective),
             objective.loss.code,
             outputs,
-            gradient=self._gradient if with_gradient else None,
-            added=self._added if with_gradient else None,
+            gradient=gradient,
+            added=None if gradient is None else self._added,
             margins=self.margins,
             reference=reference,
             scale_x=self.rows.scale,
@@ -168,4 +184,4 @@ class IntegerEngine:
         seed = int(self._seeds.integers(2**63))
         data_pass.at(z.padded, scale_w=z.scale, moves=moves, seed=seed)
         _run(data_pass, self.rows, outputs)
-        return float(data_pass.loss)
+        return data_pass

@@ -107,7 +107,7 @@ class Inner:
         targets : ndarray of shape (N, C) or (N, 1), optional
             Of those without.
         grows : bool
-            Double the scale of z whenever it has used half of its range.
+            Double the scale of z whenever it has used 7/8 of its range.
 
         Returns
         -------

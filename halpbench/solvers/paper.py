@@ -93,7 +93,7 @@ class Solver:
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
         ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
         displacement, see `fixedpoint.AdaptiveScale`, and is doubled within an epoch whenever the
-        model has used half of its range.
+        model has used 7/8 of its range.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale of the model; by default it represents [-1, 1].
     option : {"I", "II"}
@@ -277,8 +277,8 @@ class Solver:
         for block, x in rows.in_float64():
             margins = (x @ at.T) * rows.scale
             y = self.problem.y[block]
-            _, derivative = loss.value_and_derivative(margins, y.reshape(len(y), *y.shape[1:]))
-            total += derivative.reshape(len(y), -1).T @ x
+            targets = y.reshape(margins.shape) if loss.quadratic else y
+            total += loss.value_and_derivative(margins, targets)[1].T @ x
         return norm(total * (rows.scale / len(rows)) + self.problem.l2 * at)
 
     # ---- The outer loop ------------------------------------------------------------------------
@@ -352,7 +352,8 @@ class Solver:
     def _follow(self, z: Rows, steps: Steps, gradient: FloatArray | None) -> bool:
         """Go to where the steps led, if that is finite."""
         scale = z.scale * steps.rho
-        w = z.values * scale + (self._w if self.algorithm.centred else 0.0)
+        moved = z.values * scale
+        w = self._w + moved if self.algorithm.centred else moved.astype(np.float64)
         if not bool(np.isfinite(w).all()):
             return False
         self._w, self._at = w, None

@@ -108,7 +108,7 @@ def solve(
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
         ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
         displacement, see `fixedpoint.AdaptiveScale`, and is doubled within an epoch whenever the
-        model has used half of its range.
+        model has used 7/8 of its range.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale of the model; by default it represents [-1, 1].
     option : {"I", "II"}

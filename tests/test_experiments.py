@@ -15,7 +15,7 @@ from halpbench.bench.schema import full_case
 from halpbench.bench.store import Store
 
 pytest.importorskip("matplotlib")
-from halpbench.report import paper, placement
+from halpbench.report import paper, pictures, placement
 
 
 @pytest.mark.parametrize("condition", [1.0, 30.0, 1e4])
@@ -168,6 +168,29 @@ def test_the_same_records_draw_the_same_files(tmp_path):
         assert files[0] == files[1]
 
 
+def test_figure_5_labels_the_start_of_each_condition(tmp_path):
+    store = Store(tmp_path, "machine")
+    records = experiments.run(experiments.experiments("fig5", "smoke"), store, "f")
+    paper.draw("fig5", records, tmp_path)
+    assert ">start</text>" in (tmp_path / "fig5.svg").read_text()
+    with open(tmp_path / "fig5.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["algorithm"] == "start"]
+    # It falls as the condition number grows.
+    starts = [float(row["median"]) for row in rows]
+    assert len(starts) == len({record.case["condition"] for record in records}) > 1
+    assert starts == sorted(starts, reverse=True)
+
+
+def test_figure_1_has_an_entry_for_each_algorithm_and_line(tmp_path):
+    store = Store(tmp_path, "machine")
+    records = experiments.run(experiments.experiments("fig1", "smoke"), store, "f")
+    paper.draw("fig1", records, tmp_path)
+    svg = (tmp_path / "fig1.svg").read_text()
+    for name in ("LP-SVRG", "HALP", "D32fM32f", "D64fM64f or D8M8"):
+        assert svg.count(f">{name}</text>") == 1
+    assert "HALP D8M8" not in svg
+
+
 def test_the_command_line_names_mistakes(tmp_path, capsys):
     assert cli.main(["figures", "fig3", "--results", str(tmp_path)]) == 2
     assert "unknown figure 'fig3'" in capsys.readouterr().err
@@ -179,5 +202,5 @@ def test_the_command_line_names_mistakes(tmp_path, capsys):
 
 
 def test_algorithms_keep_their_colours():
-    assert set(paper.COLORS) == set(experiments.ALGORITHMS)
-    assert len(set(paper.COLORS.values())) == len(paper.COLORS)
+    assert set(pictures.COLORS) == set(experiments.ALGORITHMS)
+    assert len(set(pictures.COLORS.values())) == len(pictures.COLORS)

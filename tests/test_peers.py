@@ -323,9 +323,11 @@ def test_the_figure(fake, tmp_path):
     pytest.importorskip("matplotlib")
     race(tmp_path)
     written = figures.draw(tables.build(Store(tmp_path, "m")), tmp_path / "figures")
-    assert [path.name for path in written] == ["peers.png", "peers.svg"]
+    assert [path.name for path in written] == [
+        f"peers.{ending}" for ending in ("png", "svg", "csv", "txt")
+    ]
     svg = written[1].read_text()
-    for text in (QUICK, SLOW, "tall", "gradient norm"):
+    for text in (QUICK, SLOW, "tall, ", "gradient norm"):
         assert text in svg
 
 

@@ -99,10 +99,33 @@ def test_figure(task, tmp_path):
         "3",
     )
     assert float(last["training_loss"]) == 1.5
+    # The median and the range of three seeds, which are no mean and no interval.
+    second = rows[-2]
+    assert [float(second[f"training_loss{end}"]) for end in ("", "_low", "_high")] == [3, 2, 4]
     assert float(last["best"]) == pytest.approx(math.exp(1.5) if task == "lstm" else 0.7)
     assert "gain over LP-SGD: 4 bits 0.000 [0.000, 0.000]" in (
         tmp_path / f"deep-{task}.txt"
     ).read_text(encoding="utf-8")
+
+
+def caption(records, folder):
+    deep.draw(records, folder)
+    return (folder / "deep-resnet.txt").read_text(encoding="utf-8")
+
+
+def test_jumps_of_the_loss_are_counted(tmp_path):
+    pytest.importorskip("matplotlib")
+    losses = {"sgd": ([2.0, 1.0, 1.4], [2.0, 1.0, 1.0]), "halp": ([2.0, 1.0, 1.39], [2.0, None])}
+    records = [
+        record(algorithm, 8 if algorithm == "halp" else None, seed, run, task="resnet")
+        for algorithm, runs in losses.items()
+        for seed, run in enumerate(runs)
+    ]
+    text = caption(records, tmp_path)
+    assert "grew by 40 % or more within an epoch for SGD in 1 of 2 seeds" in text
+    # Bits that are not drawn do not count.
+    steep = record("halp", 4, 0, [1.0, 9.0], task="resnet")
+    assert "throw a run back" not in caption([*records[1:], steep], tmp_path)
 
 
 def test_nothing_to_draw(tmp_path):

@@ -1,10 +1,13 @@
 """The figures of the benchmark: that they are drawn, show every contender, and repeat exactly."""
 
+import csv
+
 import pytest
 
 pytest.importorskip("matplotlib")
 
-from halpbench.report import figures, paper
+from halpbench.report import figures, pictures
+from halpbench.report.figures import looks, speedups
 from halpbench.report.tables import Report
 
 NAMES = ("SVRG D64fM64f", "SVRG D32fM32f", "HALP D16M16", "HALP D8M16", "HALP D8M8")
@@ -46,14 +49,58 @@ def reports():
 def test_files(reports, tmp_path):
     written = figures.draw(reports, tmp_path / "new")
     assert [path.name for path in written] == [
-        "speedups.png",
-        "speedups.svg",
-        "convergence.png",
-        "convergence.svg",
+        f"{name}.{ending}"
+        for name in ("speedups", "convergence")
+        for ending in ("png", "svg", "csv", "txt")
     ]
-    for path in written:
-        start = path.read_bytes()[:100]
-        assert start.startswith(b"\x89PNG") if path.suffix == ".png" else b"<?xml" in start
+    starts = {path.name: path.read_bytes()[:100] for path in written}
+    assert starts["speedups.png"].startswith(b"\x89PNG")
+    assert b"<?xml" in starts["speedups.svg"]
+    assert b"Times as fast as SVRG in float32" in starts["speedups.txt"]
+
+
+def test_the_numbers_are_those_of_the_curves(reports, tmp_path):
+    figures.draw(reports, tmp_path)
+    with open(tmp_path / "convergence.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["gradient_norm"] for row in rows[:3]] == ["10.0", "1.0", "0.0"]
+    assert len(rows) == 3 * len(NAMES)
+    with open(tmp_path / "speedups.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # What was not timed has no bar.
+    assert [row["contender"] for row in rows] == list(NAMES)
+
+
+def fit(contender, seconds, grad_norm, **changes):
+    row = {"problem": "tall", "contender": contender, "seconds": seconds, "repetitions": 3}
+    row |= {"n_samples": 1000, "n_features": 10, "grad_norm": grad_norm, "suboptimality": 1.0}
+    return row | changes
+
+
+def test_fits_are_drawn_as_the_best_so_far(tmp_path):
+    fits = [
+        fit("halpbench", 3.0, 1e-3),
+        fit("halpbench", 1.0, 1e-1),
+        # Slower, and no better.
+        fit("halpbench", 2.0, 5e-1),
+        fit("halpbench", 4.0, None),
+        fit("halpbench", 0.1, 1e-9, repetitions=0),
+        fit("scikit-learn sag", 2.0, 1e-2),
+    ]
+    figures.draw([Report("peers", {"fits": fits}, [], {}, "")], tmp_path)
+    with open(tmp_path / "peers.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    steps = [
+        (row["contender"], float(row["seconds"]), float(row["best"]))
+        for row in rows
+        if row["quantity"] == "grad_norm"
+    ]
+    assert steps == [
+        ("halpbench", 1.0, 1e-1),
+        ("halpbench", 3.0, 1e-3),
+        ("scikit-learn sag", 2.0, 1e-2),
+    ]
+    assert "tall, 1,000 x 10" in (tmp_path / "peers.svg").read_text()
 
 
 def test_every_contender_is_named(reports, tmp_path):
@@ -76,14 +123,14 @@ def test_nothing_to_draw(tmp_path):
 
 
 def test_colours_tell_algorithms_and_dashes_precisions():
-    for name, (color, dashes, _) in figures.LOOKS.items():
+    for name, (color, dashes, _) in looks.LOOKS.items():
         algorithm, precision = name.split()
-        assert color == paper.COLORS[algorithm.lower()]
-        assert dashes == paper.DASHES[precision]
+        assert color == pictures.COLORS[algorithm.lower()]
+        assert dashes == pictures.DASHES[precision]
     # Dashes and markers suffice without colour.
-    assert len({str(look[1:]) for look in figures.LOOKS.values()}) == len(figures.LOOKS)
-    assert len({shade for shade, _ in figures.SHADES.values()}) == len(figures.BARS)
-    assert len({hatch for _, hatch in figures.SHADES.values()}) == len(figures.BARS)
+    assert len({str(look[1:]) for look in looks.LOOKS.values()}) == len(looks.LOOKS)
+    assert len({shade for shade, _ in speedups.SHADES.values()}) == len(speedups.BARS)
+    assert len({hatch for _, hatch in speedups.SHADES.values()}) == len(speedups.BARS)
 
 
 def roofline_row(part="calls", what="dot", **changes):
@@ -110,8 +157,12 @@ def test_roofline_names_every_roof(tmp_path):
     ]
     report = Report("roofline", {"roofline": rows}, [], {"ceilings": ceilings}, "")
     written = figures.draw([report], tmp_path)
-    assert [path.name for path in written] == ["roofline.png", "roofline.svg"]
+    assert [path.name for path in written][:2] == ["roofline.png", "roofline.svg"]
     text = (tmp_path / "roofline.svg").read_text()
+    # Marks have names: two kernels, and a letter for the problem.
+    for label in ("dot", "axpy", "A"):
+        assert f">{label}</text>" in text
+    assert "A made-up" in (tmp_path / "roofline.txt").read_text()
     for label in ("L1 300 GB/s", "DRAM 20.0 GB/s", "i8, i8i16", "kernels, avx2", "in DRAM"):
         assert label in text
     # No solver ran on the scalar backend.

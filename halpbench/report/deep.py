@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record
-from halpbench.report import paper
 from halpbench.report.cells import Row, Table, columns
-from halpbench.report.paper import COLORS, Picture
+from halpbench.report.pictures import COLORS, Picture, new_figure, save_records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+JUMP = 1.4  # times the loss of the epoch before
 SHOWN_BITS = 8  # those whose epochs are drawn, as in the paper
 LOW_PRECISION = ("lp-sgd", "lp-svrg", "halp")
 VALIDATION = {"lstm": "validation perplexity", "resnet": "validation accuracy"}
@@ -85,15 +86,15 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def draw(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Draw the figure of a task and write its files, as `paper.draw` does."""
-    return paper.draw_with(figure_3, records, folder)
+    """Draw the figure of a task and write its files, as `pictures.save` does."""
+    return save_records(figure_3, records, folder)
 
 
 def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
     """Training loss and best validation by epoch at 8 bits, and at the end by bits."""
     task, facts = records[0].case["task"], records[0].facts
     validation = VALIDATION[task["name"]]
-    figure = paper.new_figure(2.9)
+    figure = new_figure(2.9)
     loss_axes, best_axes, bits_axes = figure.subplots(1, 3)
     rows: list[Row] = []
     ends: dict[str, dict[int | None, stats.Estimate]] = {}
@@ -104,14 +105,12 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
         best = [best_so_far(record)[-1] for record in seeds.values()]
         ends.setdefault(algorithm, {})[bits] = stats.mean(best)
         if bits in (None, SHOWN_BITS):
-            label = algorithm.upper() + (f" {bits}-bit" if bits else " 32-bit")
+            label = algorithm.upper() + (f", {bits} bits" if bits else ", float32")
             # The start is far from all that differs.
             _plot(loss_axes, epochs[1:], "training_loss", algorithm, label)
             _plot(best_axes, epochs[1:], "best", algorithm, label)
     _plot_bits(bits_axes, ends)
     loss_axes.set(xlabel="epoch", ylabel="training loss")
-    # Student's intervals may reach below zero.
-    loss_axes.set_ylim(bottom=max(0.0, loss_axes.get_ylim()[0]))
     best_axes.set(xlabel="epoch", ylabel=f"best {validation}")
     bits_axes.set(xlabel="bits", ylabel=f"best {validation}")
     handles, labels = loss_axes.get_legend_handles_labels()
@@ -123,7 +122,8 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
     }[task["name"]]
     size = "" if task["size"] == "small" else f"-{task['size']}"
     gains = "; ".join(
-        f"{bits} bits {_interval(found)}" for bits, found in _gains(_by_contender(records))
+        f"{bits} bits {_interval(found)}"
+        for bits, found in sorted(_gains(_by_contender(records)), key=lambda gain: gain[0])
     )
     yield Picture(
         f"deep-{task['name']}{size}",
@@ -131,8 +131,9 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
         f"{what}, {facts['n_parameters']:,} weights, {facts['epoch_length']} steps an epoch (after "
         "Figure 3 of the paper). Left and middle: training loss, and the best "
         f"{validation} so far, {SHOWN_BITS} bits where precision is low. Right: the best of all "
-        "epochs by bits; horizontal lines are full precision. Low precision is simulated. Lines "
-        "are means over seeds, bands 95 % intervals. HALP's gain over LP-SGD: "
+        "epochs by bits; horizontal lines are full precision. Low precision is simulated. "
+        "Training losses are medians of the seeds, bands their range; the others means, bands and "
+        f"bars 95 % intervals.{_jumps(_by_contender(records))} HALP's gain over LP-SGD: "
         f"{gains or 'not run'}.",
         rows,
     )
@@ -163,6 +164,32 @@ def _training_loss(seeds: Seeds) -> str:
     return "inf" if None in losses else _interval(stats.mean(losses))
 
 
+def _jumps(contenders: dict[Key, Seeds]) -> str:
+    """Count the runs shown whose training loss jumps up from one epoch to the next."""
+    counts = []
+    for (algorithm, bits, _), seeds in contenders.items():
+        if bits not in (None, SHOWN_BITS):
+            continue
+        jumping = sum(_jumps_up(record.series[0].facts["train_loss"]) for record in seeds.values())
+        if jumping:
+            counts.append(f"{algorithm.upper()} in {jumping} of {len(seeds)}")
+    if not counts:
+        return ""
+    return (
+        " Steps of a constant size at times throw a run back, in full precision too: the loss "
+        f"grew by {100 * (JUMP - 1):.0f} % or more within an epoch for {', '.join(counts)} "
+        "seeds. Most recover in the next epoch; where several are thrown back at once, the "
+        "median rises."
+    )
+
+
+def _jumps_up(losses: Sequence[float | None]) -> bool:
+    return any(
+        before is not None and after is not None and after >= JUMP * before
+        for before, after in pairwise(losses)
+    )
+
+
 def _epochs(seeds: Seeds) -> list[Row]:
     """Return a row an epoch, as far as every seed got."""
     rows = []
@@ -173,7 +200,12 @@ def _epochs(seeds: Seeds) -> list[Row]:
         losses = [losses[epoch] for losses, _ in histories]
         row: Row = {"epoch": epoch}
         if None not in losses:
-            row |= columns("training_loss", stats.mean(losses))
+            # Not a mean with Student's interval: a run that jumps would take it below zero.
+            row |= {
+                "training_loss": median(losses),
+                "training_loss_low": min(losses),
+                "training_loss_high": max(losses),
+            }
         row |= columns("best", stats.mean([best[epoch] for _, best in histories]))
         rows.append(row)
     return rows
@@ -182,7 +214,7 @@ def _epochs(seeds: Seeds) -> list[Row]:
 def _plot(axes: Axes, rows: Sequence[Row], name: str, algorithm: str, label: str) -> None:
     rows = [row for row in rows if name in row]
     epochs = [row["epoch"] for row in rows]
-    style = "--" if "32" in label else "-"
+    style = "--" if "float32" in label else "-"
     axes.plot(epochs, [row[name] for row in rows], style, color=COLORS[algorithm], label=label)
     low, high = ([row[f"{name}_{end}"] for row in rows] for end in ("low", "high"))
     axes.fill_between(epochs, low, high, color=COLORS[algorithm], alpha=0.15, linewidth=0)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from halpbench.report.paper import COLORS, STYLE, Picture
+from halpbench.report.pictures import COLORS, STYLE, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def drawings(make: Callable[[], Iterable[Picture]], prefixes: Iterator[str]) -> 
     Parameters
     ----------
     make : callable
-        Makes the pictures; called in the context of `paper.STYLE`.
+        Makes the pictures; called in the context of `pictures.STYLE`.
     prefixes : iterator of str
         What the ids of each picture begin with, to differ from those of the others on the page.
 

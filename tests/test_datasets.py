@@ -151,11 +151,11 @@ def test_synthetic_regression_options():
 def test_info_hash_depends_on_content_type_and_shape():
     a = np.arange(6.0)
     hashes = {
-        datasets._content_hash(x)
+        datasets.content_hash(x)
         for x in (a, a[::-1], a.astype(np.float32), a.reshape(2, 3), a.reshape(3, 2))
     }
     assert len(hashes) == 5
-    assert datasets._content_hash(a) == datasets._content_hash(np.repeat(a, 2)[::2])
+    assert datasets.content_hash(a) == datasets.content_hash(np.repeat(a, 2)[::2])
 
 
 @pytest.mark.skipif(

@@ -25,7 +25,8 @@ ALLOWED = {
     "parallel": set(),
     "objective": {"losses", "rows", "parallel"},
     "problems": {"losses", "rows"},
-    "datasets": set(),
+    "datafiles": set(),
+    "datasets": {"datafiles"},
     "solvers": {
         "batches",
         "problems",
@@ -50,6 +51,7 @@ ALLOWED = {
         "rows",
         "solvers",
         "problems",
+        "datafiles",
         "datasets",
         "kernels",
         "memory",

@@ -25,6 +25,9 @@ DTYPE_OF = {name: row.family for name, row in FORMATS.items()}
 
 Pairs = tuple[tuple[str, float], ...]
 
+# In the name of a problem on data of the user's own, see `own.DataFile`; not in those of others.
+OWN_SIGN = "@"
+
 
 class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Fields that identify a case or a part of one; those that have their defaults do not."""

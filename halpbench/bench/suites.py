@@ -149,7 +149,7 @@ def _full(
     backends: Sequence[str], cache_bytes: Sequence[int], libraries: Sequence[str]
 ) -> Iterable[Planned]:
     best = backends[0]
-    yield from _bandwidth(best, cache_bytes, BEYOND_CACHES)
+    yield from bandwidth(best, cache_bytes, BEYOND_CACHES)
     yield from _calls(best, (16, 256, 10_000, 100_000, 1_000_000), libraries)
     for backend in backends:
         yield from _kernels(backend, (256, 4_096, 100_000, 1_000_000))
@@ -165,11 +165,11 @@ def _full(
     ):
         long = replace(EPOCHS_PLAN, at_most=most, budget_seconds=seconds)
         short = replace(EPOCHS_PLAN, at_most=7, budget_seconds=15.0)
-        for backend in _of_interest(backends):
+        for backend in of_interest(backends):
             for data in ("quantized", "exact"):
                 epochs = EpochsCase(problem, data, backend, contenders(mu_8, mu_16))
                 yield Planned(epochs, long if backend == best else short)
-    for backend in _of_interest(backends):
+    for backend in of_interest(backends):
         for data in ("quantized", "exact"):
             yield Planned(
                 EpochsCase(
@@ -187,7 +187,7 @@ def _smoke(
     backends: Sequence[str], cache_bytes: Sequence[int], libraries: Sequence[str]
 ) -> Iterable[Planned]:
     best = backends[0]
-    yield from _bandwidth(best, cache_bytes, BEYOND_CACHES[:1], at_most=5)
+    yield from bandwidth(best, cache_bytes, BEYOND_CACHES[:1], at_most=5)
     for call in _calls(best, (16, 100_000), libraries):
         yield replace(call, plan=replace(CALL_PLAN, at_most=9, budget_seconds=0.2))
     for backend in dict.fromkeys((best, backends[-1])):
@@ -214,12 +214,12 @@ def _smoke(
     yield from _figure_1(best)
 
 
-def _of_interest(backends: Sequence[str]) -> tuple[str, ...]:
+def of_interest(backends: Sequence[str]) -> tuple[str, ...]:
     """Take the best backend, and AVX2, which most x86 machines have and results are quoted for."""
     return tuple(dict.fromkeys((backends[0], *(b for b in backends if b == "avx2"))))
 
 
-def _bandwidth(
+def bandwidth(
     backend: str, cache_bytes: Sequence[int], beyond: Sequence[int], at_most: int = 15
 ) -> Iterable[Planned]:
     """Read memory only: half of each cache, and sizes like those of the problems' data."""

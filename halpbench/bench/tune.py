@@ -13,7 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from halpbench import datasets
-from halpbench.bench import suites
+from halpbench.bench import own, suites
 from halpbench.bench.cases import Grid, GridPoint, Plan, Planned, ProblemSpec
 from halpbench.bench.conditioned import LOW_PRECISION
 from halpbench.bench.curves import load
@@ -36,12 +36,21 @@ from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS
 from halpbench.solvers import ALGORITHMS, Solver
 
+ALGORITHM_NAMES = tuple(ALGORITHMS)
+PRECISION_NAMES = tuple(FORMATS)
 Values = dict[str, tuple[float, ...]]
 
 PROBLEMS = {p.name: p for p in (suites.FIGURE_1, MNIST, suites.MNIST_5K, suites.FASHION_MNIST)}
 
 
-def problem_named(name: str, l2: float | None = None, samples: int | None = None) -> ProblemSpec:
+def problem_named(
+    name: str,
+    l2: float | None = None,
+    samples: int | None = None,
+    *,
+    target: str | None = None,
+    loss: str | None = None,
+) -> ProblemSpec:
     """Return one of `PROBLEMS`, or a problem on a data set that `halpbench.load` knows.
 
     Parameters
@@ -53,6 +62,8 @@ def problem_named(name: str, l2: float | None = None, samples: int | None = None
         In place of the problem's own (0 for a data set).
     samples : int, optional
         Use the first ones only.
+    target, loss : str, optional
+        Of a file, see `own.DataFile`.
 
     Raises
     ------
@@ -60,7 +71,12 @@ def problem_named(name: str, l2: float | None = None, samples: int | None = None
         If there is no such problem or data set.
     """
     spec = PROBLEMS.get(name)
-    if spec is None:
+    known = {dataset.name for dataset in datasets.list_datasets()}
+    if spec is None and name not in known:
+        spec = own.problem(name, target, loss, 0.0)
+    elif target is not None or loss is not None:
+        raise ValueError(f"--target and --loss need a file, got the problem {name!r}")
+    elif spec is None:
         X, y = datasets.load(name)
         model = "softmax" if y.dtype.kind in "iu" else "least-squares"
         classes = int(y.max()) + 1 if model == "softmax" else 1
@@ -172,6 +188,14 @@ def measure(case: GridPoint, plan: Plan, on_round: OnRound) -> Measured:
     return [Series(name, {}, {"grad_norms": evaluate(case)})], {}
 
 
+def _measure_with(
+    file: own.DataFile | None, case: GridPoint, plan: Plan, on_round: OnRound
+) -> Measured:
+    if file is not None:
+        file.adopt()
+    return measure(case, plan, on_round)
+
+
 def tune(
     tasks: Sequence[Planned],
     store: Store,
@@ -211,8 +235,12 @@ def tune(
     ValueError
         If no point could be evaluated; the message says why.
     """
-    records = side_by_side(tasks, store, fingerprint, measure, pool, fresh=fresh, on_event=on_event)
     grid = [task.case for task in tasks if isinstance(task.case, GridPoint)]
+    # A worker is another process than that which has read the file.
+    measured = functools.partial(_measure_with, own.file_of(grid[0].problem.dataset))
+    records = side_by_side(
+        tasks, store, fingerprint, measured, pool, fresh=fresh, on_event=on_event
+    )
     scores = [(p, _score(r)) for p, r in zip(grid, records, strict=True) if r.measured]
     if not scores:
         raise ValueError(f"no point could be evaluated: {records[0].skipped}")

@@ -83,7 +83,7 @@ def _tell(error: Exception, debug: bool) -> int:
     if debug or not isinstance(error, MISTAKES):
         traceback.print_exc()
     text = f"error: {error}" if str(error) else f"error: {type(error).__name__}"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and "pip install" not in text:
         extra = "deep" if error.name == "torch" else "bench"
         text += f"; `pip install '.[{extra}]'` in the folder of the sources installs it"
     say(text)

@@ -5,19 +5,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halpbench.bench import ceilings, dots, loop, machine, runner, suites
+from halpbench.bench import ceilings, dots, loop, machine, own, runner, suites
 from halpbench.bench.cases import Planned
 from halpbench.bench.runs import SavedRun
 from halpbench.bench.schema import full_case
 from halpbench.bench.store import Store, stores
 from halpbench.cli.common import (
     Add,
+    add_data_options,
     add_results_option,
     add_suite_options,
     console,
+    own_problem,
     positive,
     print_json,
     progress,
+    refuse_without_data,
     results,
     say,
     some_of,
@@ -39,11 +42,13 @@ def add_commands(add: Add) -> None:
         "  halpbench bench                              everything, within 10 minutes\n"
         "  halpbench bench --suite smoke                a glance, within a minute\n"
         "  halpbench bench --tables epochs --repeats 9  one table, nine rounds of each case\n"
-        "  halpbench bench --fresh                      measure again what has a record\n\n"
+        "  halpbench bench --fresh                      measure again what has a record\n"
+        "  halpbench bench --data my.csv --target price  does it pay on my data?\n\n"
         "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
         "by the same command: what has a record of this machine and build is not run again.",
     )
     add_suite_options(command)
+    add_data_options(command)
     command.add_argument(
         "--tables",
         metavar="NAME[,NAME]",
@@ -75,8 +80,9 @@ def _bench(options: argparse.Namespace) -> None:
     this_machine = machine.record()
     warn(machine.warnings_for(this_machine))
     fingerprint = machine.fingerprint(this_machine)
-    store = Store(results(options, options.suite), machine.slug(this_machine))
     todo = _tasks(options, this_machine, chosen)
+    root = results(options, options.suite, own=options.data is not None)
+    store = Store(root, machine.slug(this_machine))
     left = 0
     with store.locked(), progress() as show:
         known = store.machines().get(fingerprint, {})
@@ -118,14 +124,25 @@ def _bench(options: argparse.Namespace) -> None:
 def _tasks(
     options: argparse.Namespace, this_machine: Mapping[str, Any], chosen: Sequence[str]
 ) -> list[Planned]:
-    """List the cases of the suite that the chosen tables show."""
-    tasks = suites.suite(
-        options.suite,
-        backends=this_machine["build"]["backends"],
-        cache_bytes=[cache["size_bytes"] for cache in this_machine["caches"]],
-        libraries=dots.libraries(),
-        repeats=options.repeats,
-    )
+    """List the cases that the chosen tables show: of a suite, or on data of the user's own."""
+    refuse_without_data(options, options.data)
+    about: dict[str, Any] = {
+        "backends": this_machine["build"]["backends"],
+        "cache_bytes": [cache["size_bytes"] for cache in this_machine["caches"]],
+        "repeats": options.repeats,
+    }
+    if options.data is None:
+        tasks = suites.suite(options.suite, libraries=dots.libraries(), **about)
+    else:
+        if not set(chosen) & set(own.TABLES):
+            raise ValueError(
+                f"got tables {', '.join(chosen)}; of one's own data there are "
+                f"{' and '.join(own.TABLES)}"
+            )
+        spec = own_problem(options)
+        shape = f"{spec.n_samples:,} x {spec.n_features:,}"
+        say(f"{spec.name}: {shape}, {spec.model}; finding constants")
+        tasks = own.suite(*own.with_constants(spec), options.suite, **about)
     return [
         task
         for task in tasks

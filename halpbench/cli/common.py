@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # imported on first use: this module is part of every command, and of --help
     from rich.console import Console
 
+    from halpbench.bench.cases import ProblemSpec
     from halpbench.bench.loop import Event
     from halpbench.report.cells import Table
 
@@ -25,6 +26,7 @@ CONSOLE_WIDTH = 100
 
 # Where results go if no option says so.
 RESULTS, RESULTS_VARIABLE = Path("results"), "HALPBENCH_RESULTS"
+OWN = "own"  # the folder below them for data of the user's own
 
 # What runs a command, given its options; the exit code, None for success.
 Run = Callable[[argparse.Namespace], int | None]
@@ -49,13 +51,64 @@ def add_results_option(command: argparse.ArgumentParser, more: str = "") -> None
     )
 
 
-def results(options: argparse.Namespace, suite: str = "full") -> Path:
-    """Return the results folder: that of the option, of the environment, or the default one."""
+def results(options: argparse.Namespace, suite: str = "full", *, own: bool = False) -> Path:
+    """Return the results folder: that of the option, or below that of the environment or default.
+
+    The smoke suite and data of the user's own have folders of their own there.
+    """
     if options.results is not None:
         folder: Path = options.results
         return folder
     root = Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
-    return root / suite if suite == "smoke" else root
+    root = root / suite if suite == "smoke" else root
+    return root / OWN if own else root
+
+
+def add_data_options(command: argparse.ArgumentParser, data: str = "--data") -> None:
+    """Add the options of data of the user's own: --data, --target, --loss, --l2."""
+    from halpbench.bench import own
+
+    if data == "--data":
+        command.add_argument(
+            "--data",
+            type=Path,
+            metavar="FILE",
+            help="data of your own: .npz with arrays X and y, .npy, LIBSVM, .csv or .parquet; "
+            "results go to results/own unless --results says otherwise",
+        )
+    command.add_argument(
+        "--target",
+        metavar="COLUMN",
+        help=f"with {data} FILE: the column to predict (default: the last one, or y of .npz)",
+    )
+    command.add_argument(
+        "--loss",
+        choices=own.LOSSES,
+        help=f"with {data} FILE (default: softmax for text and for whole numbers of at most "
+        f"{own.MOST_CLASSES} values, else squared)",
+    )
+    command.add_argument(
+        "--l2",
+        type=float,
+        help=f"with {data} FILE: weight of the penalty (default: {own.DEFAULT_L2:g})"
+        if data == "--data"
+        else "default: the problem's; 0 for a data set or a file",
+    )
+
+
+def refuse_without_data(options: argparse.Namespace, data: object) -> None:
+    """Refuse options that say something of a file where there is none."""
+    for name in ("target", "loss", "l2"):
+        if data is None and getattr(options, name) is not None:
+            raise ValueError(f"--{name} needs --data, a file of data of your own")
+
+
+def own_problem(options: argparse.Namespace) -> ProblemSpec:
+    """Read the file that --data names; see `own.problem`."""
+    from halpbench.bench import own
+
+    l2 = own.DEFAULT_L2 if options.l2 is None else options.l2
+    return own.problem(options.data, options.target, options.loss, l2)
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 import argparse
 
-from halpbench.bench import machine
+from halpbench.bench import experiments, machine, own
+from halpbench.bench.cases import Planned
 from halpbench.bench.store import Store
 from halpbench.cli import deep
 from halpbench.cli.common import (
     SUITES,
     Add,
+    add_data_options,
     add_suite_options,
+    own_problem,
     print_json,
     progress,
+    refuse_without_data,
     results,
     say,
 )
@@ -26,15 +30,25 @@ def add_commands(add: Add) -> None:
         "  halpbench figures fig1 fig5       some of them\n"
         "  halpbench figures --suite smoke   all of them, small, within a minute\n"
         "  halpbench figures --suite deep    those of deep learning, within 20 minutes; with\n"
-        "                                    PyTorch; names: lstm, resnet\n\n"
+        "                                    PyTorch; names: lstm, resnet\n"
+        "  halpbench figures --data my.csv   convergence on data of your own\n\n"
         "Raw records go to RESULTS/paper/raw (of deep learning to RESULTS/deep/raw), pictures to\n"
         "RESULTS/figures. An interrupted run is continued by the same command.",
     )
-    command.add_argument("names", nargs="*", metavar="NAME", help="figures (default: all)")
+    command.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"some of {', '.join(experiments.FIGURES)} (default: all)",
+    )
+    add_data_options(command)
     add_suite_options(command, (*SUITES, "deep"))
 
 
 def _figures(options: argparse.Namespace) -> None:
+    refuse_without_data(options, options.data)
+    if options.data is not None and (options.names or options.suite == "deep"):
+        raise ValueError("--data draws a figure of its own; expected no names and no suite deep")
     written = _deep(options) if options.suite == "deep" else _paper(options)
     if options.json:
         print_json(written)
@@ -51,15 +65,21 @@ def _deep(options: argparse.Namespace) -> dict[str, list[str]]:
     }
 
 
+def _todo(options: argparse.Namespace) -> dict[str, list[Planned]]:
+    """List what each figure needs."""
+    if options.data is None:
+        names = options.names or list(experiments.FIGURES)
+        return {name: experiments.experiments(name, options.suite) for name in names}
+    return {own.FIGURE: own.curves(*own.with_constants(own_problem(options)), options.suite)}
+
+
 def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
-    from halpbench.bench import experiments
     from halpbench.report import paper
 
-    names = options.names or list(experiments.FIGURES)
-    todo = {name: experiments.experiments(name, options.suite) for name in names}
+    root = results(options, options.suite, own=options.data is not None)
+    todo = _todo(options)
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
-    root = results(options, options.suite)
     # Apart from the benchmark's records, whose tables know nothing of experiments.
     store = Store(root / "paper", machine.slug(this_machine))
     written: dict[str, list[str]] = {}

@@ -2,12 +2,14 @@
 
 import argparse
 
-from halpbench.bench import machine
+from halpbench import datasets
+from halpbench.bench import experiments, machine, own, tune
 from halpbench.bench.loading import Problems
 from halpbench.bench.loop import Pool
 from halpbench.bench.store import Store
 from halpbench.cli.common import (
     Add,
+    add_data_options,
     add_results_option,
     numbers,
     positive,
@@ -31,14 +33,25 @@ def add_commands(add: Add) -> None:
         "Nothing is timed: the points run in parallel.",
     )
     command.add_argument(
-        "--problem", required=True, metavar="NAME", help="a problem, a data set, or a file"
+        "--problem",
+        required=True,
+        metavar="NAME",
+        help=f"a problem ({', '.join(tune.PROBLEMS)}), a data set "
+        f"({', '.join(dataset.name for dataset in datasets.list_datasets())}), or a file",
     )
-    command.add_argument("--l2", type=float, help="default: the problem's; 0 for a data set")
+    add_data_options(command, "--problem")
     command.add_argument("--samples", type=positive, metavar="N", help="use the first ones only")
     command.add_argument(
-        "--algorithm", default="halp", metavar="NAME", help="as in the paper (default: halp)"
+        "--algorithm",
+        default="halp",
+        metavar="NAME",
+        help=f"one of {', '.join(tune.ALGORITHM_NAMES)} (default: halp)",
     )
-    command.add_argument("--precision", metavar="NAME", help="default: D8M8 or D64fM64f")
+    command.add_argument(
+        "--precision",
+        metavar="NAME",
+        help=f"one of {', '.join(tune.PRECISION_NAMES)} (default: D8M8 or D64fM64f)",
+    )
     command.add_argument(
         "--data", choices=("quantized", "exact"), default="quantized", help="default: quantized"
     )
@@ -50,17 +63,17 @@ def add_commands(add: Add) -> None:
         "--jobs", type=int, default=-1, metavar="N", help="processes (default: one a core)"
     )
     command.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster")
-    add_results_option(command)
+    add_results_option(command, "; own below it for a file")
     command.add_argument("--fresh", action="store_true", help="evaluate again what has a record")
 
 
 def _tune(options: argparse.Namespace) -> None:
-    from halpbench.bench import experiments, tune
-
     precision = options.precision
     if precision is None:
         precision = "D64fM64f" if options.algorithm in ("sgd", "svrg") else "D8M8"
-    spec = tune.problem_named(options.problem, options.l2, options.samples)
+    spec = tune.problem_named(
+        options.problem, options.l2, options.samples, target=options.target, loss=options.loss
+    )
     grid = tune.default_grid(Problems().load(spec)[0], options.algorithm, precision)
     given = {"step_size": options.step_size, "mu": options.mu, "delta": options.delta}
     for name, values in given.items():
@@ -82,7 +95,8 @@ def _tune(options: argparse.Namespace) -> None:
     )
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
-    store = Store(results(options) / "paper", machine.slug(this_machine))
+    root = results(options, own=own.file_of(spec.dataset) is not None)
+    store = Store(root / "paper", machine.slug(this_machine))
     with store.locked(), progress() as show:
         store.add_machine(fingerprint, this_machine)
         winner = tune.tune(

@@ -312,9 +312,9 @@ def _across(results: Sequence[Results]) -> Table:
 
 
 def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Drawing]:
-    """Draw the paper's figures from the newest records of each, of one build and suite."""
+    """Draw the figures from the newest records of each, of one build and suite."""
     result = []
-    for name, make in paper.FIGURES.items():
+    for name, make in paper.DRAWN.items():
         mine = [r for r in records if placement.figure(r.kind, r.case) == name and r.measured]
         if not mine:
             continue

@@ -12,6 +12,9 @@ ACCURACY = "peers"
 # Problems whose epochs are too short to be timed: a fraction of a millisecond.
 UNTIMED = ("figure-1",)
 
+# In the names of problems on data of the user's own, and in no others: `bench.cases` knows it too.
+OWN_SIGN = "@"
+
 FIGURES = {"bit-centering": "fig2", "conditioning": "fig5", "bits": "bits", "theory": "theory"}
 
 
@@ -31,7 +34,9 @@ def tables(kind: str, case: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def figure(kind: str, case: Mapping[str, Any]) -> str | None:
-    """Return the figure of the paper that draws a case; None if none does."""
+    """Return the figure that draws a case, one of `paper.DRAWN`; None if none does."""
+    if kind == "curves" and OWN_SIGN in case["problem"]["name"]:
+        return "own"
     if kind == "curves":
         return "fig1" if case["problem"]["name"] == "figure-1" else "fig4"
     return FIGURES.get(kind)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from halpbench.bench.records import Record
 from halpbench.report.paper.centering import figure_2
-from halpbench.report.paper.curves import figure_1, figure_4
+from halpbench.report.paper.curves import figure_1, figure_4, figure_own
 from halpbench.report.paper.norms import figure_5, figure_bits
 from halpbench.report.paper.theory import figure_theory
 from halpbench.report.pictures import Picture, save_records
@@ -20,13 +20,17 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Iterator[Picture]]] = {
 }
 
 
+# Not a figure of the paper: curves of the same kind, on data of the user's own.
+DRAWN = FIGURES | {"own": figure_own}
+
+
 def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
     """Draw a figure of the paper and write its files.
 
     Parameters
     ----------
     name : str
-        One of `FIGURES`.
+        One of `DRAWN`.
     records : sequence of Record
         Those of the figure's experiments; skipped ones are left out.
     folder : Path
@@ -42,4 +46,4 @@ def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
     OSError
         If a file cannot be written.
     """
-    return save_records(FIGURES[name], records, folder)
+    return save_records(DRAWN[name], records, folder)

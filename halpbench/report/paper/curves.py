@@ -113,6 +113,22 @@ def _constants(record: Record) -> str:
     return "; ".join(parts)
 
 
+def figure_own(records: Sequence[Record]) -> Iterator[Picture]:
+    """Data of the user's own: a column for each treatment of the data."""
+    first = records[0]
+    problem, facts = first.case["problem"], first.facts
+    yield _curves(
+        f"own-{problem['name']}",
+        records,
+        [_treatment(record) for record in records],
+        [("grad_norm", "epoch"), ("grad_norm", "seconds")],
+        f"{problem['name']}, {problem['model']}, {facts['n_samples']:,} x {facts['n_features']:,}, "
+        f"l2 {problem['l2']:g}, {facts['epoch_length']:,} steps an epoch, step size "
+        f"{problem['step_size']:.3g}. Constants found on a part of the data: {_constants(first)}. "
+        "Bottom: by seconds, on one thread.",
+    )
+
+
 def _curves(
     name: str,
     records: Sequence[Record],

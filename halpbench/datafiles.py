@@ -54,7 +54,7 @@ def require(module: str, purpose: str, extra: str = "bench") -> Any:
         package = module.partition(".")[0]
         raise ImportError(
             f"{purpose} needs the package {package}, which cannot be imported ({error}); "
-            f"install the extra [{extra}]: pip install 'halpbench[{extra}]'"
+            f"install the extra [{extra}]: pip install '.[{extra}]' in the folder of the sources"
         ) from error
 
 

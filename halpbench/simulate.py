@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from halpbench.arguments import count, one_of, positive
 from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     CHECKED_BATCHES,
@@ -98,8 +99,8 @@ class FixedPoint:
 
     def __post_init__(self) -> None:
         check_bits(self.bits)
-        _one_of("integer_range", self.integer_range, ("symmetric", "full"))
-        _one_of("rounding", self.rounding, ("unbiased", "biased"))
+        one_of("integer_range", self.integer_range, ("symmetric", "full"))
+        one_of("rounding", self.rounding, ("unbiased", "biased"))
 
     @property
     def highest(self) -> int:
@@ -134,7 +135,7 @@ class FixedPoint:
         ValueError
             If `scale` is not finite and positive.
         """
-        scale = _positive("scale", scale)
+        scale = positive("scale", scale)
         units = np.asarray(x, np.float64) / scale
         if self.rounding == "unbiased":
             units = units + np.random.default_rng(rng).random(units.shape)
@@ -199,6 +200,7 @@ def solve(
     delta: float | None = None,
     option: str = "I",
     multiplier_bits: int = 8,
+    gradient_bits: int | None = None,
     seed: int = 0,
     w0: ArrayLike | None = None,
     keep_path: bool = False,
@@ -241,6 +243,10 @@ def solve(
         of the derivative of the loss, is rounded at random to an integer of p bits times a power of
         two of its own; the product with the row is exact, in the product format, and is rounded
         with the model.
+    gradient_bits : int, optional
+        2 to 24. Full gradients are kept, and move by the changes of the derivatives of the samples,
+        rounded at random to integers of so many bits; what is rounded away is part of the next
+        change (error feedback). By default they are exact.
     seed : int
         Of the samples and of the rounding.
     w0 : array_like of shape ``problem.weight_shape``, optional
@@ -266,22 +272,22 @@ def solve(
     ValueError
         For unknown names, and numbers out of range.
     """
-    _one_of("algorithm", algorithm, ALGORITHMS)
-    _one_of("option", option, ("I", "II"))
+    one_of("algorithm", algorithm, ALGORITHMS)
+    one_of("option", option, ("I", "II"))
     length = 2 * problem.n_samples if epoch_length is None else epoch_length
-    length, epochs = _count("epoch_length", length, 1), _count("epochs", epochs, 0)
+    length, epochs = count("epoch_length", length, 1), count("epochs", epochs, 0)
     model = model or FixedPoint()
     check_bits(multiplier_bits)
     if data is not None:
         problem = _quantized(problem, data)
-    a = _positive("step_size", problem.default_step_size() if step_size is None else step_size)
+    a = positive("step_size", problem.default_step_size() if step_size is None else step_size)
     settings = _Settings(
         algorithm=_ALGORITHMS[algorithm],
         model=model,
         step_size=a,
         batch_size=checked_batch_size(batch_size, problem, a),
-        mu=None if mu is None else _positive("mu", mu),
-        delta=_positive("delta", 1 / model.highest if delta is None else delta),
+        mu=None if mu is None else positive("mu", mu),
+        delta=positive("delta", 1 / model.highest if delta is None else delta),
         multiplier_bits=multiplier_bits,
     )
     samples = np.random.default_rng(seed)
@@ -290,12 +296,14 @@ def solve(
     loss, gradient = problem.loss_and_gradient(w)
     rows, path = [_row(0, loss, gradient, None)], []
     adaptive = AdaptiveScale(a, settings.batch_size, length, model.bits)
+    kept = None if gradient_bits is None else _KeptGradient(problem, gradient_bits, rounding)
     for epoch in range(1, epochs + 1):
         chosen = samples.integers(problem.n_samples, size=length)
         batches = np.split(chosen, range(settings.batch_size, length, settings.batch_size))
         if option == "II":
             batches = batches[: samples.integers(1, len(batches) + 1)]
-        inner = _Inner(problem, settings, w, gradient, adaptive, rounding)
+        full_gradient = gradient if kept is None else kept.move(w)
+        inner = _Inner(problem, settings, w, full_gradient, adaptive, rounding)
         with np.errstate(over="ignore", invalid="ignore"):
             iterates = inner.run(batches, keep_path)
             loss, gradient = problem.loss_and_gradient(iterates[-1])
@@ -410,6 +418,26 @@ class _Inner:
             self.z = self._round(self.z)
 
 
+class _KeptGradient:
+    """The full gradient by error feedback: it moves by rounded changes of the samples' shares."""
+
+    def __init__(self, problem: Problem, bits: int, rounding: np.random.Generator) -> None:
+        self.problem, self.format, self.rounding = problem, FixedPoint(bits), rounding
+        # What has been added for each sample so far, and its sum with the rows of data.
+        self.added = np.zeros((problem.n_samples, *problem.weight_shape[:-1]))
+        self.total = np.zeros(problem.weight_shape)
+
+    def move(self, w: FloatArray) -> FloatArray:
+        """Return the gradient at `w`, for a change of the derivatives rounded at random."""
+        change = self.problem.margin_derivative(self.problem.margins(w)) - self.added
+        unit = float(np.abs(change).max()) / self.format.highest
+        if unit > 0:
+            change = unit * self.format.quantize(change, unit, self.rounding)
+            self.added += change
+            self.total += change.T @ self.problem.X
+        return np.asarray(self.total / self.problem.n_samples + self.problem.l2 * w)
+
+
 def _rounded_multipliers(
     multipliers: FloatArray, bits: int, rounding: np.random.Generator
 ) -> FloatArray:
@@ -482,23 +510,3 @@ def _row(epoch: int, loss: float, gradient: FloatArray, inner: _Inner | None) ->
         "saturated": inner.saturated if inner else 0,
         "most_saturated": inner.most_saturated if inner else 0,
     }
-
-
-def _count(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _positive(name: str, value: float) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value

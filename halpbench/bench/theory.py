@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from halpbench import simulate
+from halpbench import simulate, theory
 from halpbench.bench.cases import TheoryCase
 from halpbench.bench.loop import Measured
 from halpbench.bench.records import Series
@@ -18,7 +18,6 @@ from halpbench.bench.references import (
     reference_problem,
     suboptimality,
 )
-from halpbench.fixedpoint import largest_integer
 from halpbench.formats import FORMATS
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import Solver
@@ -31,9 +30,9 @@ def measure(case: TheoryCase) -> Measured:
     if case.precision is not None:
         solved = reference_problem(problem, FORMATS[case.precision].data.bits)
     mu, smoothness = solved.strong_convexity(), solved.smoothness()
-    length = theory_epoch_length(case.gamma, smoothness / mu)
+    length = theory.bound_epoch_length(case.gamma, smoothness / mu)
     options: dict[str, Any] = {
-        "step_size": theory_step_size(case.gamma, smoothness),
+        "step_size": theory.bound_step_size(case.gamma, smoothness),
         "epoch_length": length,
         "option": "II",
     }
@@ -59,13 +58,13 @@ def measure(case: TheoryCase) -> Measured:
         "optimum_max": float(np.abs(optimum).max()),
     }
     if case.delta:
-        noise = lp_svrg_noise(case.gamma, d, case.delta, smoothness, length)
+        noise = theory.lp_svrg_noise(case.gamma, d, case.delta, smoothness, length)
         facts["noise"] = noise
         facts["bound"] = [
-            lp_svrg_bound(case.gamma, noise, gaps[0][0], k) for k in range(case.epochs + 1)
+            theory.lp_svrg_bound(case.gamma, noise, gaps[0][0], k) for k in range(case.epochs + 1)
         ]
     else:
-        facts["contraction_bound"] = halp_contraction(
+        facts["contraction_bound"] = theory.halp_contraction(
             case.gamma, d, smoothness / mu, case.bits, length
         )
     name = f"{case.algorithm.upper()} {case.precision or case.bits}"
@@ -85,37 +84,6 @@ def _simulated(
         **options,
     )
     return [solution.path[0][0], *(path[-1] for path in solution.path)]
-
-
-def theory_step_size(gamma: float, smoothness: float) -> float:
-    """Return a = gamma / (4 L (1 + gamma))."""
-    return gamma / (4 * smoothness * (1 + gamma))
-
-
-def theory_epoch_length(gamma: float, condition: float) -> int:
-    """Return the least T >= 8 kappa (1 + gamma) / gamma^2."""
-    return math.ceil(8 * condition * (1 + gamma) / gamma**2)
-
-
-def lp_svrg_noise(gamma: float, d: int, delta: float, smoothness: float, length: int) -> float:
-    """Return what rounding adds to the expected suboptimality in an epoch of LP-SVRG."""
-    rounding = d * delta**2 * smoothness * (1 + gamma) ** 2 / (gamma * (2 + gamma))
-    return rounding * (length + 1) / length
-
-
-def lp_svrg_bound(gamma: float, noise: float, start: float, epoch: int) -> float:
-    """Return the bound on E[f - f*] after some epochs: Theorem 1."""
-    return gamma**epoch * start + noise * (1 - gamma**epoch) / (1 - gamma)
-
-
-def halp_contraction(gamma: float, d: int, condition: float, bits: int, length: int) -> float:
-    """Return the factor by which an epoch of HALP shrinks E[f - f*] at least: Theorem 2.
-
-    It is a promise only where it is below 1.
-    """
-    rounding = 2 * d * condition**2 / largest_integer(bits) ** 2
-    rounding *= (1 + gamma) ** 2 / (gamma * (2 + gamma)) * (length + 1) / length
-    return gamma + rounding
 
 
 def theory_problem(name: str) -> AnyProblem:

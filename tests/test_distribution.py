@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from halpbench.solvers.precision import PRECISIONS
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
 from halpbench.simulate import FixedPoint
-from halpbench.solvers.precision import PRECISIONS
 
 WITHIN = 1.25
 
@@ -106,7 +106,6 @@ def log_ratio(case):
 FLOOR = {"step_size": 0.5, "epoch_length": 100, "epochs": 20, "delta": 2.0**-6}
 CONTRACTION = {"step_size": 0.5, "epoch_length": 150, "epochs": 5}
 COARSE = {8: 0.008, 16: 0.008 * 127 / 32767}  # mu: the rounding is what limits an epoch
-BATCHED = {"step_size": 0.1, "epoch_length": 700}
 PLANE = {"step_size": 0.5, "epoch_length": 60, "epochs": 6, "mu": 0.2}
 
 CASES = [

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from halpbench.solvers.precision import PRECISIONS
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
+from halpbench.formats import FORMATS
 from halpbench.simulate import FixedPoint
 
 WITHIN = 1.25
@@ -81,8 +81,8 @@ def options(case, seed):
 
 
 def simulated(case, seed):
-    model = FixedPoint(PRECISIONS[case.precision].model_bits)
-    data = FixedPoint(PRECISIONS[case.precision].data_bits)
+    model = FixedPoint(FORMATS[case.precision].model.bits)
+    data = FixedPoint(FORMATS[case.precision].data.bits)
     problem = case.problem(case.l2)
     return simulate.solve(problem, case.algorithm, model, data, **options(case, seed)).history
 
@@ -141,5 +141,5 @@ def test_the_scale_is_the_gradient_norm_over_mu_times_the_largest_integer(
         problem(0.1), "halp", precision, option=option, mu=0.05, step_size=0.2, epochs=4
     ).history
     norms = history["grad_norm"].to_numpy()
-    largest = 2 ** (PRECISIONS[precision].model_bits - 1) - 1
+    largest = 2 ** (FORMATS[precision].model.bits - 1) - 1
     np.testing.assert_allclose(history["scale"][1:], norms[:-1] / (0.05 * largest), rtol=1e-12)

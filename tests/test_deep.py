@@ -116,6 +116,7 @@ class FedLPSVRG(LPSVRG):
 FED = {"lp-sgd": FedLPSGD, "lp-svrg": FedLPSVRG, "halp": FedHALP}
 
 
+@pytest.mark.filterwarnings("ignore::halpbench.fixedpoint.SaturationWarning")  # of two bits
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
 @pytest.mark.parametrize("bits", [2, 8, 24])
 @pytest.mark.parametrize("algorithm", ["lp-sgd", "lp-svrg", "halp"])

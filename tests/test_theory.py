@@ -427,3 +427,19 @@ def test_bad_arguments_of_predictions_are_named(arguments, error, message):
 def test_bad_arguments_of_bits_needed_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         theory.bits_needed(**arguments)
+
+
+def test_the_bound_of_lp_svrg_is_its_recursion():
+    bound = 3.0
+    for epoch in range(6):
+        assert theory.lp_svrg_bound(0.3, 0.2, 3.0, epoch) == pytest.approx(bound, rel=1e-12)
+        bound = 0.3 * bound + 0.2
+
+
+def test_a_delta_that_just_reaches_the_optimum_is_taken():
+    problem = experiments.theory_problem("quadratic")
+    least = np.abs(experiments.least_squares_solution(problem)).max() / 31
+    options = {"step_size": 0.1, "epoch_length": 10, "epochs": 1, "bits": 6}
+    assert len(theory.predict(problem, "lp-svrg", delta=1.001 * least, **options)) == 2
+    with pytest.raises(ValueError, match="makes the optimum representable"):
+        theory.predict(problem, "lp-svrg", delta=0.999 * least, **options)

@@ -121,9 +121,9 @@ def test_unknown_caches_are_no_obstacle():
 
 
 def test_memory_of_the_large_problem():
-    """Original and temporary in float64, and copies of 8, 4, 2, 1 and 1 bytes an element."""
+    """Original and temporary in float64, and copies of 8, 4, 2 and 1 bytes an element."""
     big = max(operands.memory_bytes(c) for c in cases("full") if isinstance(c, EpochsCase))
-    assert big == 10_000 * 10_000 * (16 + 8 + 4 + 2 + 1 + 1)
+    assert big == 10_000 * 10_000 * (16 + 8 + 4 + 2 + 1)
 
 
 @pytest.mark.parametrize(

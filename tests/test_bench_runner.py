@@ -83,6 +83,7 @@ class FakeRun:
         self.norm, self.epochs = 1.0, 0
         self.step_bytes = self.gradient_row_bytes = 8 if precision == "D32fM32f" else 2
         self.data_bytes = 6 * self.step_bytes
+        self.batch_size = options.get("batch_size", 1)
         self.made.append(self)
 
     def epoch(self):
@@ -206,7 +207,9 @@ def test_contenders_get_the_same_problem_seed_and_length(fakes):
     measure(EPOCHS)
     f32, i8 = FakeRun.made
     assert f32.problem is i8.problem
-    assert i8.options == f32.options | {"algorithm": "halp", "mu": 3.0}
+    copies = i8.options["rows"]
+    assert i8.options == f32.options | {"algorithm": "halp", "mu": 3.0, "rows": copies}
+    assert copies[0].dtype == np.int8
     assert f32.options["seed"] == 0
     assert f32.options["epoch_length"] == 12
 

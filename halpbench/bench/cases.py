@@ -182,7 +182,12 @@ class Setting(Fields, frozen=True):
         """Name in records and tables, such as "HALP D8M8" or "HALP D8M8, paper"."""
         batch = "" if self.batch_size == 1 else f", batch {self.batch_size}"
         source = f", {self.constants}" if self.constants else ""
-        return f"{self.algorithm.upper()} {self.precision}{batch}{source}"
+        return f"{self.plain}{batch}{source}"
+
+    @property
+    def plain(self) -> str:
+        """Algorithm and precision, such as "HALP D8M8"."""
+        return f"{self.algorithm.upper()} {self.precision}"
 
     def keywords(self, step_size: float) -> dict[str, Any]:
         """Return keywords of `halpbench.solvers.Solver`; the step size is that of the problem."""

@@ -40,7 +40,8 @@ def memory_bytes(case: Case) -> int:
     """Count the bytes that must be free for a case.
 
     The largest contender of a kernel, or both vectors of a call, and 8 bytes an element while they
-    are filled; of a problem the original in float64, one temporary of its size, and each copy.
+    are filled; of a problem the original in float64, one temporary of its size, and a copy for
+    each width.
     """
     if isinstance(case, KernelCase):
         largest = max(kernel_bytes(case.op, dtype, case.n, case.classes) for dtype in case.dtypes)
@@ -48,6 +49,6 @@ def memory_bytes(case: Case) -> int:
     if isinstance(case, CallCase):
         return 8 * case.n + kernel_bytes("dot", case.dtype, case.n)
     if isinstance(case, EpochsCase):
-        widths = [ELEMENT_BYTES[DTYPE_OF[c.precision]][0] for c in case.contenders]
+        widths = {ELEMENT_BYTES[DTYPE_OF[c.precision]][0] for c in case.contenders}
         return case.problem.n_samples * case.problem.n_features * (16 + sum(widths))
     return 0

@@ -15,7 +15,9 @@ from halpbench.bench.loop import Measured, OnEvent, OnRound, SkipError, each, ig
 from halpbench.bench.operands import kernel_bytes, memory_bytes
 from halpbench.bench.records import Record, Series
 from halpbench.bench.store import Store
+from halpbench.formats import FORMATS
 from halpbench.solvers import Epoch, Solver
+from halpbench.solvers.paper import copies
 
 # One sample of a kernel: long against the timer's grain and a call's overhead, and shorter than the
 # time slices of a busy machine, so that most samples are not interrupted.
@@ -205,6 +207,12 @@ def _measure_epochs(
     """Run the contenders' epochs in turns; one that diverges has no more turns."""
     problem, source = problems.load(case.problem)
     epoch_length = round(case.problem.steps_per_sample * problem.n_samples)
+    formats = {FORMATS[contender.precision].data: contender for contender in case.contenders}
+    # Contenders on data of one kind read the same copy.
+    copied = {
+        number: copies(problem.rows, FORMATS[contender.precision], case.data, 8)
+        for number, contender in formats.items()
+    }
     runs = {
         contender.name: Solver(
             problem,
@@ -213,6 +221,7 @@ def _measure_epochs(
             data=case.data,
             epoch_length=epoch_length,
             seed=case.seed,
+            rows=copied[FORMATS[contender.precision].data],
             **contender.keywords(case.problem.step_size),
         )
         for contender in case.contenders
@@ -252,6 +261,7 @@ def _measure_epochs(
                 "epoch": tuple(_ns(row.seconds) for row in rows[name]),
             },
             {
+                "batch_size": run.batch_size,
                 "data_bytes": run.data_bytes,
                 "step_bytes": run.step_bytes,
                 "gradient_row_bytes": run.gradient_row_bytes,

@@ -21,7 +21,10 @@ def make(rows: Mapping[str, Sequence[Row]]) -> Content:
     halp = [
         row
         for row in epochs
-        if row["contender"].startswith("HALP") and row["data"] == "quantized" and row["repetitions"]
+        if row["contender"].startswith("HALP")
+        and row["data"] == "quantized"
+        and row["repetitions"]
+        and (row["batch_size"] == 1 or row["best_batch"])
     ]
     kernels, calls = rows.get("kernels", ()), rows.get("calls", ())
     # The backends of the epochs; the table of the kernels has the others.
@@ -54,7 +57,7 @@ def _epoch_table(rows: Sequence[Row]) -> Table:
     notes = [
         "Times as fast as SVRG in float32 and float64, data quantized for all. D8M16: int8 data,",
         "int16 model, and so on. same norm: speedup to the same gradient norm as float32, in place",
-        "of the same number of epochs.",
+        "of the same number of epochs. Beside a batch stands SVRG with its own fastest batch.",
         "Intervals, bounds and exact data: table of epochs.",
     ]
     return Table("In short: HALP over SVRG", (*header, "same norm"), lines, notes)

@@ -105,6 +105,8 @@ class Solver:
         What ``data="quantized"`` means for a floating-point precision.
     w0 : array_like of shape ``problem.weight_shape``, optional
         Where to start; by default at zero.
+    rows : pair of Rows, optional
+        What :func:`copies` returns for this problem, precision and data, so that runs can share it.
 
     Attributes
     ----------
@@ -138,6 +140,7 @@ class Solver:
         seed: int = 0,
         quantized_bits: int = 8,
         w0: ArrayLike | None = None,
+        rows: tuple[Rows, Rows] | None = None,
     ) -> None:
         self.problem = problem
         self.algorithm = ALGORITHMS[_one_of("algorithm", algorithm, tuple(ALGORITHMS))]
@@ -166,7 +169,7 @@ class Solver:
                 self.step_size, self.batch_size, self.epoch_length, self.precision.model.bits
             )
         self._random = np.random.default_rng(seed)
-        self._read(copies(problem.rows, self.precision, data, quantized_bits), seed)
+        self._read(rows or copies(problem.rows, self.precision, data, quantized_bits), seed)
         self._begin(w0)
 
     def _read(self, rows: tuple[Rows, Rows], seed: int) -> None:

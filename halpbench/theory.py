@@ -130,7 +130,7 @@ def predict(
     largest = largest_integer(bits)
     if mu is None:
         mu = problem.strong_convexity() if algorithm == "halp" else 1.0
-    run = _Run(
+    run = _Schedule(
         algorithm=one_of("algorithm", algorithm, ALGORITHMS),
         step_size=positive("step_size", step_size),
         epoch_length=count("epoch_length", epoch_length, 1),
@@ -202,7 +202,7 @@ class _Moments:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Schedule:
     """The numbers of a run, checked."""
 
     algorithm: str
@@ -227,7 +227,7 @@ class _Run:
 
 
 def _epoch(
-    moments: _Moments, run: _Run, center: FloatArray, error: FloatArray | None, average: bool
+    moments: _Moments, run: _Schedule, center: FloatArray, error: FloatArray | None, average: bool
 ) -> tuple[FloatArray, FloatArray]:
     """Return the second moments of the next centre's error and of what the centre moved.
 

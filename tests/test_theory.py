@@ -437,8 +437,8 @@ def test_the_bound_of_lp_svrg_is_its_recursion():
 
 
 def test_a_delta_that_just_reaches_the_optimum_is_taken():
-    problem = experiments.theory_problem("quadratic")
-    least = np.abs(experiments.least_squares_solution(problem)).max() / 31
+    problem = experiment.theory_problem("quadratic")
+    least = np.abs(references.least_squares_solution(problem)).max() / 31
     options = {"step_size": 0.1, "epoch_length": 10, "epochs": 1, "bits": 6}
     assert len(theory.predict(problem, "lp-svrg", delta=1.001 * least, **options)) == 2
     with pytest.raises(ValueError, match="makes the optimum representable"):

@@ -13,6 +13,7 @@ these changes of one side make of the ratio, seen with `simulate` on both sides:
     bias of 0.1 unit            2.5 (LP-SVRG), 1.5 (HALP, coarse)
     margins one step old        1.4 (HALP, plane)
     l2 forgotten                5 (HALP, plane, l2 0.3)
+    a sample of a batch dropped 1.6 (HALP, plane, B = 8)
 """
 
 import math
@@ -106,6 +107,7 @@ def log_ratio(case):
 FLOOR = {"step_size": 0.5, "epoch_length": 100, "epochs": 20, "delta": 2.0**-6}
 CONTRACTION = {"step_size": 0.5, "epoch_length": 150, "epochs": 5}
 COARSE = {8: 0.008, 16: 0.008 * 127 / 32767}  # mu: the rounding is what limits an epoch
+BATCHED = {"step_size": 0.1, "epoch_length": 700}
 PLANE = {"step_size": 0.5, "epoch_length": 60, "epochs": 6, "mu": 0.2}
 
 CASES = [
@@ -121,6 +123,13 @@ CASES = [
     Case(softmax, 0.0, "halp", "D8M8", "I", 1, 20, 1, CONTRACTION | {"mu": 0.02}),
     Case(plane, 0.0, "halp", "D8M8", "I", 1, 40, 1, PLANE),
     Case(plane, 0.3, "halp", "D8M8", "I", 1, 40, 1, PLANE),
+    Case(squares, 0.2, "lp-svrg", "D8M8", "I", 1, 20, 5, FLOOR),
+    Case(squares, 0.2, "lp-svrg", "D16M16", "II", 1, 20, 5, FLOOR),
+    Case(squares, 0.2, "halp", "D8M8", "I", 1, 50, 1, CONTRACTION | {"mu": COARSE[8]}),
+    Case(softmax, 0.1, "halp", "D8M8", "I", 1, 20, 1, CONTRACTION | {"mu": 0.02}),
+    Case(squares, 0.2, "lp-svrg", "D8M8", "I", 8, 20, 5, FLOOR | BATCHED),
+    Case(squares, 0.2, "halp", "D8M8", "II", 8, 50, 1, CONTRACTION | BATCHED | {"mu": COARSE[8]}),
+    Case(plane, 0.3, "halp", "D8M16", "I", 8, 40, 1, PLANE | BATCHED),
 ]
 
 

@@ -28,6 +28,7 @@ ALLOWED = {
     "datafiles": set(),
     "datasets": {"datafiles"},
     "solvers": {
+        "arguments",
         "batches",
         "problems",
         "objective",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
+from halpbench.arguments import one_of, positive
 from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     AdaptiveScale,
@@ -143,13 +144,13 @@ class Solver:
         rows: tuple[Rows, Rows] | None = None,
     ) -> None:
         self.problem = problem
-        self.algorithm = ALGORITHMS[_one_of("algorithm", algorithm, tuple(ALGORITHMS))]
+        self.algorithm = ALGORITHMS[one_of("algorithm", algorithm, tuple(ALGORITHMS))]
         self.precision = self.algorithm.in_format(precision)
-        self.data = _one_of("data", data, ("exact", "quantized"))
-        self.option = _one_of("option", option, ("I", "II"))
+        self.data = one_of("data", data, ("exact", "quantized"))
+        self.option = one_of("option", option, ("I", "II"))
         if quantized_bits not in INTEGERS:
             raise ValueError(f"quantized_bits must be 8 or 16, got {quantized_bits!r}")
-        self.step_size = _positive(
+        self.step_size = positive(
             "step_size", problem.default_step_size() if step_size is None else step_size
         )
         self.batch_size = checked_batch_size(batch_size, problem, self.step_size)
@@ -161,8 +162,8 @@ class Solver:
         self.epoch_length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
         if self.epoch_length < 1:
             raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
-        self.mu = None if mu is None else _positive("mu", mu)
-        self.delta = _positive("delta", _default_delta(self.precision) if delta is None else delta)
+        self.mu = None if mu is None else positive("mu", mu)
+        self.delta = positive("delta", _default_delta(self.precision) if delta is None else delta)
         self._adaptive: AdaptiveScale | None = None
         if self.algorithm.integer_model and self.algorithm.centred and mu is None:
             self._adaptive = AdaptiveScale(
@@ -428,19 +429,6 @@ def copies(rows: Rows, precision: Format, data: str, quantized_bits: int) -> tup
     else:
         inner = rows.converted(number.dtype)
     return inner, inner if data == "quantized" else rows
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-    return value
-
-
-def _positive(name: str, value: float) -> float:
-    value = float(value)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value
 
 
 def _default_delta(precision: Format) -> float:

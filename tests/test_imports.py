@@ -54,6 +54,7 @@ ALLOWED = {
         "rows",
         "solvers",
         "problems",
+        "batches",
         "datafiles",
         "datasets",
         "kernels",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from halpbench import cli, datasets
+from halpbench import batches, cli, datasets
 from halpbench.bench import cases, curves, own, schema, suites, tune
 from halpbench.bench.loading import Problems
 from halpbench.bench.store import Store, stores
@@ -114,7 +114,8 @@ def test_known_sets_keep_their_names():
 
 def test_the_constants_let_every_contender_converge(table):
     spec, contenders = own.with_constants(own.problem(table, None, None, 0.0))
-    assert [c.name for c in contenders] == [c.name for c in suites.contenders(1.0, 1.0)]
+    size = batches.largest_batch(Problems().load(spec)[0], spec.step_size)
+    assert contenders == suites.contenders(*[size] * (size > 1))
     (task,) = own.curves(spec, contenders, "smoke")[2:]
     series, facts = curves.measure(Problems(), task.case, task.plan, lambda rounds: None)
     assert facts["n_samples"] == 60

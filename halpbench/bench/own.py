@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from halpbench import datafiles, datasets
+from halpbench.batches import largest_batch
 from halpbench.bench import suites
 from halpbench.bench.cases import (
     OWN_SIGN,
@@ -39,11 +40,10 @@ MODELS = {"squared": "least-squares", "softmax": "softmax"}
 MOST_CLASSES = 100
 DEFAULT_L2 = 1e-4
 
-# The constants are searched for on so many samples, with so many epochs for each.
+# The step size is searched for on so many samples, with so many epochs for each.
 SEARCH_SAMPLES = 2_000
 SEARCH_EPOCHS = 3
 STEP_FACTORS = (1.0, 2.0, 4.0)
-MU_FACTORS = tuple(4.0**-k for k in range(9))
 
 Array = NDArray[Any]
 
@@ -196,29 +196,31 @@ def file_of(name: str) -> DataFile | None:
 
 
 def with_constants(spec: ProblemSpec) -> tuple[ProblemSpec, tuple[Setting, ...]]:
-    """Find a step size and mu, and return the problem with it and the contenders.
+    """Find a step size, and return the problem with it and the contenders.
 
     Few epochs on a part of the data: the step size of SVRG in float64 that comes furthest, of some
-    around 1/(2 L); then mu of HALP at 8 and at 16 bits, from L downwards.
+    around 1/(2 L). HALP's scale follows the displacement. Batches are as large as the step size
+    allows, if it allows any.
     """
     X, y = datasets.load(spec.dataset)
     rows = np.random.default_rng(0).permutation(len(X))[:SEARCH_SAMPLES]
     kind = SoftmaxRegression if spec.model == "softmax" else LeastSquares
     classes = {"n_classes": spec.n_classes} if spec.model == "softmax" else {}
     part: Any = kind(X[rows], y[rows], l2=spec.l2, **classes)
+    whole: Any = kind(X, y, l2=spec.l2, **classes)
     # Of all samples: the largest of a part may be smaller.
-    step = float(f"{kind(X, y, l2=spec.l2, **classes).default_step_size():.3g}")
-    step *= _best(part, "svrg", "D64fM64f", step, STEP_FACTORS)
-    mus = {}
-    for precision in ("D8M8", "D16M16"):
-        factor = _best(part, "halp", precision, step, MU_FACTORS)
-        mus[precision] = float(f"{factor / step:.3g}")
-    found = suites.contenders(mus["D8M8"], mus["D16M16"])
-    return replace(spec, step_size=step), found
+    step = float(f"{whole.default_step_size():.3g}")
+    step *= _best_factor(part, step)
+    size = largest_batch(whole, step)
+    return replace(spec, step_size=step), suites.contenders(*[size] * (size > 1))
 
 
 def curves(spec: ProblemSpec, contenders: tuple[Setting, ...], suite: str) -> list[Planned]:
-    """List what the figure of a problem needs: data at 8 and at 16 bits, and exact data."""
+    """List what the figure of a problem needs: data at 8 and at 16 bits, and exact data.
+
+    Without batches: a picture of all contenders would show none.
+    """
+    contenders = tuple(c for c in contenders if c.batch_size == 1)
     columns = [
         ("quantized", 8, tuple(c for c in contenders if c.precision != "D16M16")),
         ("quantized", 16, tuple(c for c in contenders if not c.precision.startswith("D8"))),
@@ -260,22 +262,19 @@ def suite(
     return [replace(one, plan=replace(one.plan, suite=name, **bounds)) for one in found]
 
 
-def _best(
-    problem: Any, algorithm: str, precision: str, step: float, factors: Sequence[float]
-) -> float:
-    """Return the factor, of the step size or of mu = factor / step, that comes furthest."""
+def _best_factor(problem: Any, step: float) -> float:
+    """Return the factor of the step size by which SVRG comes furthest."""
     reached = {}
-    for factor in factors:
-        constants: dict[str, Any] = {"step_size": step * factor}
-        if algorithm == "halp":
-            constants = {"step_size": step, "mu": factor / step}
-        if constants["step_size"] * problem.l2 >= 1:
+    for factor in STEP_FACTORS:
+        if step * factor * problem.l2 >= 1:
             continue
         length = 2 * problem.n_samples
-        run = Solver(problem, algorithm, precision, "exact", epoch_length=length, **constants)
+        run = Solver(
+            problem, "svrg", "D64fM64f", "exact", epoch_length=length, step_size=step * factor
+        )
         diverged = any(run.epoch().diverged for _ in range(SEARCH_EPOCHS))
         reached[factor] = math.inf if diverged else run.evaluate()[1]
-    return min(reached, key=lambda factor: reached[factor], default=factors[0])
+    return min(reached, key=lambda factor: reached[factor], default=STEP_FACTORS[0])
 
 
 _FILES: dict[str, DataFile] = {}

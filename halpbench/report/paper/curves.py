@@ -107,7 +107,8 @@ def _constants(record: Record) -> str:
     parts = []
     for series in record.series:
         own = ", ".join(
-            f"{k.replace('_', ' ')} {v:.2g}" for k, v in series.facts["options"].items()
+            f"{k.replace('_', ' ')} {v if isinstance(v, str) else format(v, '.2g')}"
+            for k, v in series.facts["options"].items()
         )
         parts.append(f"{series.facts['algorithm'].upper()} {own}")
     return "; ".join(parts)
@@ -124,8 +125,8 @@ def figure_own(records: Sequence[Record]) -> Iterator[Picture]:
         [("grad_norm", "epoch"), ("grad_norm", "seconds")],
         f"{problem['name']}, {problem['model']}, {facts['n_samples']:,} x {facts['n_features']:,}, "
         f"l2 {problem['l2']:g}, {facts['epoch_length']:,} steps an epoch, step size "
-        f"{problem['step_size']:.3g}. Constants found on a part of the data: {_constants(first)}. "
-        "Bottom: by seconds, on one thread.",
+        f"{problem['step_size']:.3g}, found on a part of the data. HALP's scale follows the "
+        "displacement. Bottom: by seconds, on one thread.",
     )
 
 

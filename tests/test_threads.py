@@ -7,9 +7,10 @@ from concurrent import futures
 import numpy as np
 import pytest
 
-from halpbench import HALPClassifier, HALPRegressor, LeastSquares, SoftmaxRegression, solve
+from halpbench import HALPClassifier, HALPRegressor, LeastSquares, SoftmaxRegression, kernels, solve
 from halpbench.simulate import FixedPoint
 from halpbench.simulate import solve as simulate
+from halpbench.solvers._loops import InnerLoop
 
 THREADS = 4
 
@@ -54,6 +55,28 @@ def test_solvers_of_one_problem_do_not_disturb_each_other(precision):
         for got, wanted in zip(in_threads(work), expected, strict=True):
             np.testing.assert_array_equal(got[0], wanted[0])
             np.testing.assert_allclose(got[1], wanted[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_inner_loops_that_share_a_state_take_it_in_turns(batch_size):
+    """Loops that are alike end where they would have one after another, in some order."""
+    random = np.random.default_rng(0)
+    x = random.integers(-127, 128, (50, 128)).astype(np.int8)
+    h = 0.1 * random.standard_normal((3, 128))
+    samples = random.integers(0, 50, 4000).astype(np.int32)
+
+    def models(run_all):
+        rng = kernels.Rng(7)
+        settings = {"h": h, "scale_x": 0.01, "step_size": 0.05, "rng": rng}
+        settings |= {"batch_size": batch_size, "samples": len(samples)}
+        z = [np.zeros((3, 128), np.int8) for _ in range(THREADS)]
+        loops = [InnerLoop("D8M8", 0, x, model, **settings) for model in z]
+        run_all(lambda i: loops[i].run(samples))
+        return sorted(model.tobytes() for model in z), rng.__reduce__()
+
+    expected = models(lambda run: [run(i) for i in range(THREADS)])
+    assert len(set(expected[0])) == THREADS
+    assert models(in_threads) == expected
 
 
 def test_simulations_do_not_disturb_each_other():

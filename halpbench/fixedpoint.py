@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CHECKED_BATCHES",
+    "GROW_ABOVE",
     "AdaptiveScale",
     "SaturationWarning",
     "bit_centering_scale",
@@ -29,6 +30,9 @@ BITS = (2, 24)
 
 # Batches after which an adaptive scale is looked at again.
 CHECKED_BATCHES = 256
+# The share of its range of which it is then doubled. At a half, an int8 model has a bit less to
+# round to; close to the whole, it saturates.
+GROW_ABOVE = 0.875
 
 
 class SaturationWarning(UserWarning):

@@ -21,6 +21,7 @@ from halpbench.arguments import count, one_of, positive
 from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     CHECKED_BATCHES,
+    GROW_ABOVE,
     AdaptiveScale,
     bit_centering_scale,
     check_bits,
@@ -233,7 +234,7 @@ def solve(
         default the scale follows the displacement, see `fixedpoint.AdaptiveScale`: the first range
         is that of 256 batches along the largest entry of the gradient, or of the epoch where it has
         fewer, and every 256 batches the scale is doubled, and the model halved at random, if more
-        than half of the range is in use.
+        than 7/8 of the range are in use.
     delta : float, optional
         LP-SGD, LP-SVRG: the fixed scale; by default the integers represent [-1, 1].
     option : {"I", "II"}
@@ -413,7 +414,7 @@ class _Inner:
         self.reach = max(self.reach, used * self.scale)
         if last:
             self.adaptive.learn(self.reach, float(np.abs(self.full_gradient).max()))
-        elif 2 * used > model.highest:
+        elif used > GROW_ABOVE * model.highest:
             self.scale *= 2
             self.z = self._round(self.z)
 

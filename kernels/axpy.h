@@ -75,95 +75,30 @@ HALP_INLINE void HALP_NAME(halp_axpy_i8)(size_t n, int8_t *w, const int8_t *x, d
 
 /* ---- int16 -----------------------------------------------------------------------------------*/
 
-HALP_INLINE vi load_x16_i16(const int16_t *x) { return v_load(x); }
-HALP_INLINE vi load_x16_i8i16(const int8_t *x) { return v_load_widen_i8(x); }
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define LOAD(p) v_load(p)
+#define FRACTION HALP_FRACTION_I16
+#include "axpy_i16.h"
 
-#define DEFINE_AXPY_I16(type, data, fraction_bits)                                                 \
-    HALP_INLINE void group_##type(int16_t *w, const data *x, vi c_and_k, const int16_t *h,         \
-                                  const uint32_t *lanes)                                           \
-    {                                                                                              \
-        for (int k = 0; k < 32; k += V_I16) {                                                      \
-            const vi x_k = load_x16_##type(x + k), h_k = v_load(h + k);                            \
-            const int low = k / 2, high = low + 16; /* halp_lane_i16 */                            \
-            const vi t_low = v_add_i32(v_pairs_low_i16(x_k, h_k, c_and_k), v_load(lanes + low));   \
-            const vi t_high =                                                                      \
-                v_add_i32(v_pairs_high_i16(x_k, h_k, c_and_k), v_load(lanes + high));              \
-            const vi t =                                                                           \
-                v_packs_i32(v_sra_i32(t_low, fraction_bits), v_sra_i32(t_high, fraction_bits));    \
-            v_store(w + k, v_max_i16(v_subs_i16(v_load(w + k), t), v_set1_i16(-32767)));           \
-        }                                                                                          \
-    }                                                                                              \
-    HALP_COLD void tail_##type(size_t n, int16_t *w, const data *x, vi c_and_k, const int16_t *h,  \
-                               const uint32_t *lanes)                                              \
-    {                                                                                              \
-        int16_t w_tail[32] = {0};                                                                  \
-        data x_tail[32] = {0};                                                                     \
-        memcpy(w_tail, w, n * sizeof *w);                                                          \
-        memcpy(x_tail, x, n * sizeof *x);                                                          \
-        group_##type(w_tail, x_tail, c_and_k, h, lanes);                                           \
-        memcpy(w, w_tail, n * sizeof *w);                                                          \
-    }                                                                                              \
-    HALP_INLINE void block_##type(size_t n, int16_t *w, const data *x, vi c_and_k,                 \
-                                  const int16_t *h, const uint32_t *lanes, const data *next)       \
-    {                                                                                              \
-        size_t j = 0;                                                                              \
-        for (; j + 32 <= n; j += 32) {                                                             \
-            HALP_PREFETCH_L2(next + j);                                                            \
-            group_##type(w + j, x + j, c_and_k, h + j, lanes + j);                                 \
-        }                                                                                          \
-        if (j < n) tail_##type(n - j, w + j, x + j, c_and_k, h + j, lanes + j);                    \
-    }                                                                                              \
-    HALP_INLINE void HALP_NAME(halp_axpy_##type)(size_t n, int16_t * w, const data *x, double c,   \
-                                                 halp_h h, halp_rng *rng, const void *next)        \
-    {                                                                                              \
-        halp_rng_format(rng, 32, fraction_bits);                                                   \
-        uint64_t draw = halp_rng_draw(rng);                                                        \
-        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng, draw));        \
-        const vi c_and_k =                                                                         \
-            v_set1_i32((int32_t)(((uint32_t)step & 0xffff) | (0x10000u << h.exponent)));           \
-        const data *next_row = next ? next : x;                                                    \
-        const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
-        for (size_t j = 0; j < n; j += block) {                                                    \
-            if (j > 0) draw = halp_rng_draw(rng);                                                  \
-            const size_t m = n - j < block ? n - j : block;                                        \
-            const int16_t *h_j = h.values ? h.values + j : halp_no_h;                              \
-            const uint32_t *lanes = halp_rng_block(rng, draw);                                     \
-            if (step < -32767 || step > 32767)                                                     \
-                halp_block_##type##_scalar(m, w + j, x + j, step, h_j, h.exponent, lanes);         \
-            else                                                                                   \
-                block_##type(m, w + j, x + j, c_and_k, h_j, lanes, next_row + j);                  \
-        }                                                                                          \
-    }
-
-DEFINE_AXPY_I16(i16, int16_t, HALP_FRACTION_I16)
-DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define LOAD(p) v_load_widen_i8(p)
+#define FRACTION HALP_FRACTION_I8I16
+#include "axpy_i16.h"
 
 /* ---- Floats ----------------------------------------------------------------------------------*/
 
-#define DEFINE_AXPY_FLOAT(type, scalar, vec, v, lanes)                                             \
-    static void HALP_NAME(halp_axpy_##type)(size_t n, scalar * w, const scalar *x, scalar c,       \
-                                            const scalar *h, scalar k, const void *next)           \
-    {                                                                                              \
-        const vec c_v = v##_set1(c), k_v = v##_set1(k);                                            \
-        const scalar *next_row = next ? next : x;                                                  \
-        const size_t line = 64 / sizeof(scalar);                                                   \
-        size_t j = 0;                                                                              \
-        if (h)                                                                                     \
-            for (; j + line <= n; j += line) {                                                     \
-                HALP_PREFETCH_L2(next_row + j);                                                    \
-                for (size_t i = j; i < j + line; i += (lanes)) {                                   \
-                    const vec moved = v##_fnma(c_v, v##_load(x + i), v##_load(w + i));             \
-                    v##_store(w + i, v##_fnma(k_v, v##_load(h + i), moved));                       \
-                }                                                                                  \
-            }                                                                                      \
-        else                                                                                       \
-            for (; j + line <= n; j += line) {                                                     \
-                HALP_PREFETCH_L2(next_row + j);                                                    \
-                for (size_t i = j; i < j + line; i += (lanes))                                     \
-                    v##_store(w + i, v##_fnma(c_v, v##_load(x + i), v##_load(w + i)));             \
-            }                                                                                      \
-        for (; j < n; j++) w[j] -= c * x[j] + (h ? k * h[j] : 0);                                  \
-    }
+#define FORMAT(op) op##_f32
+#define REAL float
+#define LANES V_F32
+#define VEC vf
+#define V(op) vf_##op
+#include "axpy_float.h"
 
-DEFINE_AXPY_FLOAT(f32, float, vf, vf, V_F32)
-DEFINE_AXPY_FLOAT(f64, double, vd, vd, V_F64)
+#define FORMAT(op) op##_f64
+#define REAL double
+#define LANES V_F64
+#define VEC vd
+#define V(op) vd_##op
+#include "axpy_float.h"

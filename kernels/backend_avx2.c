@@ -3,7 +3,6 @@
 #include "simd_avx2.h"
 
 #include "axpy.h"
-#include "backend_table.h"
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
@@ -13,5 +12,5 @@
 #include "quantize.h"
 #include "update.h"
 
-HALP_DEFINE_GER(avx2)
-HALP_BACKEND_TABLE(avx2, HALP_CPU_AVX2);
+#define HALP_REQUIRED HALP_CPU_AVX2
+#include "backend_table.h"

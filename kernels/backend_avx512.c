@@ -3,7 +3,6 @@
 #include "simd_avx512_madd.h"
 
 #include "axpy.h"
-#include "backend_table.h"
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
@@ -13,5 +12,5 @@
 #include "quantize.h"
 #include "update.h"
 
-HALP_DEFINE_GER(avx512)
-HALP_BACKEND_TABLE(avx512, HALP_CPU_AVX512);
+#define HALP_REQUIRED HALP_CPU_AVX512
+#include "backend_table.h"

@@ -3,7 +3,6 @@
 #include "simd_avx512_vnni.h"
 
 #include "axpy.h"
-#include "backend_table.h"
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
@@ -13,5 +12,5 @@
 #include "quantize.h"
 #include "update.h"
 
-HALP_DEFINE_GER(avx512vnni)
-HALP_BACKEND_TABLE(avx512vnni, HALP_CPU_AVX512VNNI);
+#define HALP_REQUIRED HALP_CPU_AVX512VNNI
+#include "backend_table.h"

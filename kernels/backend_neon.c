@@ -3,7 +3,6 @@
 #include "simd_neon.h"
 
 #include "axpy.h"
-#include "backend_table.h"
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
@@ -13,5 +12,5 @@
 #include "quantize.h"
 #include "update.h"
 
-HALP_DEFINE_GER(neon)
-HALP_BACKEND_TABLE(neon, HALP_CPU_NEON);
+#define HALP_REQUIRED HALP_CPU_NEON
+#include "backend_table.h"

@@ -1,62 +1,65 @@
 /* The scalar backend: each kernel as its definition reads. It is the oracle of the others, and the
  * baseline they are measured against, so it is compiled without auto-vectorization. */
-#include "backend_table.h"
-#include "ger.h"
+#define HALP_ISA scalar
+#include "names.h"
 #include "scalar.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- dot and gemv ----------------------------------------------------------------------------*/
+/* ---- dot, gemv and peak ----------------------------------------------------------------------*/
 
-#define DEFINE_DOT(type, data, model, sum)                                                         \
-    static sum halp_dot_##type##_scalar(size_t n, const data *x, const model *y)                   \
-    {                                                                                              \
-        sum total = 0;                                                                             \
-        for (size_t j = 0; j < n; j++) total += (sum)x[j] * y[j];                                  \
-        return total;                                                                              \
-    }                                                                                              \
-    static void halp_gemv_##type##_scalar(size_t n, const data *x, const model *w, size_t ld,      \
-                                          size_t count, sum *out)                                  \
-    {                                                                                              \
-        for (size_t r = 0; r < count; r++) out[r] = halp_dot_##type##_scalar(n, x, w + r * ld);    \
-    }
+#define FORMAT(op) op##_f64
+#define DATA double
+#define MODEL double
+#define SUM double
+#define PEAK_SUM double
+#include "scalar_dot.h"
 
-DEFINE_DOT(f64, double, double, double)
-DEFINE_DOT(f32, float, float, float)
-DEFINE_DOT(i16, int16_t, int16_t, int64_t)
-DEFINE_DOT(i8i16, int8_t, int16_t, int64_t)
-DEFINE_DOT(i8, int8_t, int8_t, int64_t)
+#define FORMAT(op) op##_f32
+#define DATA float
+#define MODEL float
+#define SUM float
+#define PEAK_SUM float
+#include "scalar_dot.h"
 
-/* 128 bytes' worth of partial sums, folded in halves: an order that every vector width can keep. */
-#define DEFINE_GEMV_REPRO(type, scalar, lanes)                                                     \
-    static void halp_gemv_##type##_repro_scalar(size_t n, const scalar *x, const scalar *w,        \
-                                                size_t ld, size_t count, scalar *out)              \
-    {                                                                                              \
-        for (size_t r = 0; r < count; r++) {                                                       \
-            scalar partial[lanes] = {0};                                                           \
-            for (size_t j = 0; j < n; j++) partial[j % (lanes)] += x[j] * w[r * ld + j];           \
-            for (size_t half = (lanes) / 2; half > 0; half /= 2)                                   \
-                for (size_t j = 0; j < half; j++) partial[j] += partial[j + half];                 \
-            out[r] = partial[0];                                                                   \
-        }                                                                                          \
-    }
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define MODEL int16_t
+#define SUM int64_t
+#define PEAK_SUM uint32_t
+#include "scalar_dot.h"
 
-DEFINE_GEMV_REPRO(f64, double, 16)
-DEFINE_GEMV_REPRO(f32, float, 32)
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define MODEL int16_t
+#define SUM int64_t
+#define PEAK_SUM uint32_t
+#include "scalar_dot.h"
 
-/* ---- axpy and ger ----------------------------------------------------------------------------*/
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#define MODEL int8_t
+#define SUM int64_t
+#define PEAK_SUM uint32_t
+#include "scalar_dot.h"
 
-#define DEFINE_AXPY_FLOAT(type, scalar)                                                            \
-    static void halp_axpy_##type##_scalar(size_t n, scalar *w, const scalar *x, scalar c,          \
-                                          const scalar *h, scalar k, const void *next)             \
-    {                                                                                              \
-        (void)next;                                                                                \
-        for (size_t j = 0; j < n; j++) w[j] -= c * x[j] + (h ? k * h[j] : 0);                      \
-    }
+int64_t halp_dot_i8_any_scalar(size_t n, const int8_t *x, const int8_t *y)
+{
+    return halp_dot_i8_scalar(n, x, y);
+}
 
-DEFINE_AXPY_FLOAT(f64, double)
-DEFINE_AXPY_FLOAT(f32, float)
+/* ---- axpy, ger and gemv_repro ----------------------------------------------------------------*/
+
+#define FORMAT(op) op##_f64
+#define REAL double
+#define PARTIALS 16
+#include "scalar_float.h"
+
+#define FORMAT(op) op##_f32
+#define REAL float
+#define PARTIALS 32
+#include "scalar_float.h"
 
 static int32_t clamp(int64_t v, int32_t low, int32_t high)
 {
@@ -92,66 +95,49 @@ static void halp_axpy_i8_scalar(size_t n, int8_t *w, const int8_t *x, double c, 
     }
 }
 
-#define DEFINE_AXPY_I16(type, data, fraction_bits)                                                 \
-    void halp_block_##type##_scalar(size_t n, int16_t *w, const data *x, int32_t c,                \
-                                    const int16_t *h, int exponent, const uint32_t *lanes)         \
-    {                                                                                              \
-        for (size_t j = 0; j < n; j++) {                                                           \
-            const int64_t h_j = h ? (int64_t)h[j] * (1 << exponent) : 0;                           \
-            const int64_t v = (int64_t)c * x[j] + h_j + lanes[halp_lane_i16(j)];                   \
-            w[j] = (int16_t)clamp(w[j] - sat16(v >> (fraction_bits)), -32767, 32767);              \
-        }                                                                                          \
-    }                                                                                              \
-    static void halp_axpy_##type##_scalar(size_t n, int16_t *w, const data *x, double c, halp_h h, \
-                                          halp_rng *rng, const void *next)                         \
-    {                                                                                              \
-        (void)next;                                                                                \
-        halp_rng_format(rng, 32, fraction_bits);                                                   \
-        uint64_t draw = halp_rng_draw(rng);                                                        \
-        const int32_t step = halp_split_i16(c, fraction_bits, halp_rng_uniform(rng, draw));        \
-        const size_t block = HALP_BLOCK_BYTES / 4;                                                 \
-        for (size_t j = 0; j < n; j += block) {                                                    \
-            if (j > 0) draw = halp_rng_draw(rng);                                                  \
-            halp_block_##type##_scalar(n - j < block ? n - j : block, w + j, x + j, step,          \
-                                       h.values ? h.values + j : NULL, h.exponent,                 \
-                                       halp_rng_block(rng, draw));                                 \
-        }                                                                                          \
-    }
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define FRACTION HALP_FRACTION_I16
+#include "scalar_i16.h"
 
-DEFINE_AXPY_I16(i16, int16_t, HALP_FRACTION_I16)
-DEFINE_AXPY_I16(i8i16, int8_t, HALP_FRACTION_I8I16)
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define FRACTION HALP_FRACTION_I8I16
+#include "scalar_i16.h"
 
-HALP_DEFINE_GER(scalar)
+#include "ger.h"
 
 /* ---- margins and update ----------------------------------------------------------------------*/
 
 #include "batch_scalar.h"
-
-#define HALP_NAME(op) op##_scalar
 #include "losses_table.h"
 
 /* ---- accumulate ------------------------------------------------------------------------------*/
 
-#define DEFINE_ACCUMULATE(name, data, weight)                                                      \
-    static void halp_accumulate_##name##_scalar(size_t rows, size_t n, const data *x, size_t ldx,  \
-                                                size_t count, const weight *b, double *g,          \
-                                                size_t ldg, const void *next)                      \
-    {                                                                                              \
-        (void)next;                                                                                \
-        for (size_t r = 0; r < count; r++)                                                         \
-            for (size_t j = 0; j < n; j++) {                                                       \
-                weight sum = 0;                                                                    \
-                for (size_t i = 0; i < rows; i++)                                                  \
-                    sum += b[i * count + r] * (weight)x[i * ldx + j];                              \
-                g[r * ldg + j] += sum;                                                             \
-            }                                                                                      \
-    }
+#define FORMAT(op) op##_f64
+#define DATA double
+#define WEIGHT double
+#include "scalar_accumulate.h"
 
-DEFINE_ACCUMULATE(f64, double, double)
-DEFINE_ACCUMULATE(f32, float, float)
-DEFINE_ACCUMULATE(f64_repro, double, double)
-DEFINE_ACCUMULATE(f32_repro, float, float)
-DEFINE_ACCUMULATE(i16, int16_t, float)
+#define FORMAT(op) op##_f32
+#define DATA float
+#define WEIGHT float
+#include "scalar_accumulate.h"
+
+#define FORMAT(op) op##_f64_repro
+#define DATA double
+#define WEIGHT double
+#include "scalar_accumulate.h"
+
+#define FORMAT(op) op##_f32_repro
+#define DATA float
+#define WEIGHT float
+#include "scalar_accumulate.h"
+
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define WEIGHT float
+#include "scalar_accumulate.h"
 
 static void halp_accumulate_i8_scalar(size_t rows, size_t n, const int8_t *x, size_t ldx,
                                       size_t count, const double *b, double *g, size_t ldg,
@@ -174,49 +160,43 @@ static void halp_accumulate_i8_scalar(size_t rows, size_t n, const int8_t *x, si
     }
 }
 
-/* ---- quantize, dequantize, read, peak --------------------------------------------------------*/
+/* ---- quantize, dequantize, lowest, read ------------------------------------------------------*/
 
-#define DEFINE_QUANTIZE(real, integer, type, stored, limit)                                        \
-    static void halp_quantize_##real##_##integer##_scalar(size_t n, const type *x, double scale,   \
-                                                          stored *q, halp_rng *rng)                \
-    {                                                                                              \
-        halp_rng_format(rng, 16, 16);                                                              \
-        const size_t block = HALP_BLOCK_BYTES / 2;                                                 \
-        const uint16_t *lanes = NULL;                                                              \
-        for (size_t j = 0; j < n; j++) {                                                           \
-            if (j % block == 0) lanes = halp_rng_block(rng, halp_rng_draw(rng));                   \
-            const double y = fmax(fmin((double)x[j] / scale, limit), -(limit));                    \
-            const double low = floor(y);                                                           \
-            const int32_t fraction = (int32_t)rint((y - low) * 65536.0);                           \
-            q[j] = (stored)((int32_t)low + ((fraction + lanes[j % block]) >> 16));                 \
-        }                                                                                          \
-    }                                                                                              \
-    static void halp_dequantize_##integer##_##real##_scalar(size_t n, const stored *q,             \
-                                                            double scale, type *x)                 \
-    {                                                                                              \
-        for (size_t j = 0; j < n; j++) x[j] = (type)(q[j] * scale);                                \
-    }
+#define REAL double
+#define STORED int16_t
+#define LIMIT 32767.0
+#define FROM_TO(op) op##_f64_i16
+#define TO_FROM(op) op##_i16_f64
+#include "scalar_quantize.h"
 
-DEFINE_QUANTIZE(f64, i16, double, int16_t, 32767.0)
-DEFINE_QUANTIZE(f64, i8, double, int8_t, 127.0)
-DEFINE_QUANTIZE(f32, i16, float, int16_t, 32767.0)
-DEFINE_QUANTIZE(f32, i8, float, int8_t, 127.0)
+#define REAL double
+#define STORED int8_t
+#define LIMIT 127.0
+#define FROM_TO(op) op##_f64_i8
+#define TO_FROM(op) op##_i8_f64
+#include "scalar_quantize.h"
 
-#define DEFINE_LOWEST(type, integer)                                                               \
-    static int halp_lowest_##type##_scalar(size_t n, const integer *x)                             \
-    {                                                                                              \
-        int lowest = 0;                                                                            \
-        for (size_t j = 0; j < n; j++) lowest = x[j] < lowest ? x[j] : lowest;                     \
-        return lowest;                                                                             \
-    }
+#define REAL float
+#define STORED int16_t
+#define LIMIT 32767.0
+#define FROM_TO(op) op##_f32_i16
+#define TO_FROM(op) op##_i16_f32
+#include "scalar_quantize.h"
 
-DEFINE_LOWEST(i16, int16_t)
-DEFINE_LOWEST(i8, int8_t)
+#define REAL float
+#define STORED int8_t
+#define LIMIT 127.0
+#define FROM_TO(op) op##_f32_i8
+#define TO_FROM(op) op##_i8_f32
+#include "scalar_quantize.h"
 
-int64_t halp_dot_i8_any_scalar(size_t n, const int8_t *x, const int8_t *y)
-{
-    return halp_dot_i8_scalar(n, x, y);
-}
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#include "lowest.h"
+
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#include "lowest.h"
 
 static uint64_t halp_read_scalar(size_t n, const void *bytes)
 {
@@ -229,25 +209,5 @@ static uint64_t halp_read_scalar(size_t n, const void *bytes)
     return all;
 }
 
-/* Several sums, lest each addition wait for the one before; y is read again for each product, lest one
- * product serve all. */
-#define DEFINE_PEAK(type, data, model, sum)                                                        \
-    static sum halp_peak_##type##_scalar(size_t n, data x, model y)                                \
-    {                                                                                              \
-        enum { ways = 8 };                                                                         \
-        const volatile sum y_each = (sum)y;                                                        \
-        sum total[ways] = {0};                                                                     \
-        for (size_t steps = n / ways; steps > 0; steps--)                                          \
-            for (int k = 0; k < ways; k++) total[k] += (sum)x * y_each;                            \
-        for (size_t j = 0; j < n % ways; j++) total[0] += (sum)x * y_each;                         \
-        for (int k = 1; k < ways; k++) total[0] += total[k];                                       \
-        return total[0];                                                                           \
-    }
-
-DEFINE_PEAK(f64, double, double, double)
-DEFINE_PEAK(f32, float, float, float)
-DEFINE_PEAK(i16, int16_t, int16_t, uint32_t)
-DEFINE_PEAK(i8i16, int8_t, int16_t, uint32_t)
-DEFINE_PEAK(i8, int8_t, int8_t, uint32_t)
-
-HALP_BACKEND_TABLE(scalar, 0);
+#define HALP_REQUIRED 0
+#include "backend_table.h"

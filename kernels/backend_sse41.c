@@ -3,7 +3,6 @@
 #include "simd_sse41.h"
 
 #include "axpy.h"
-#include "backend_table.h"
 #include "dot.h"
 #include "ger.h"
 #include "gradient.h"
@@ -13,5 +12,5 @@
 #include "quantize.h"
 #include "update.h"
 
-HALP_DEFINE_GER(sse41)
-HALP_BACKEND_TABLE(sse41, HALP_CPU_SSE41);
+#define HALP_REQUIRED HALP_CPU_SSE41
+#include "backend_table.h"

@@ -1,67 +1,69 @@
-/* The table of one backend, filled with the functions whose names end in its own. */
-#ifndef HALP_BACKEND_TABLE_H
-#define HALP_BACKEND_TABLE_H
+/* Template: the table of the backend HALP_ISA, filled with the functions whose names end in its own.
+ * HALP_REQUIRED: the HALP_CPU_* bits that it needs. */
+#include "kernels.h"
+#include "names.h"
 
-#define HALP_BACKEND_TABLE(isa, cpu_bits)                                                          \
-    const halp_backend halp_backend_##isa = {                                                      \
-        .name = #isa,                                                                              \
-        .required = (cpu_bits),                                                                    \
-        .dot_f64 = halp_dot_f64_##isa,                                                             \
-        .dot_f32 = halp_dot_f32_##isa,                                                             \
-        .dot_i16 = halp_dot_i16_##isa,                                                             \
-        .dot_i8i16 = halp_dot_i8i16_##isa,                                                         \
-        .dot_i8 = halp_dot_i8_##isa,                                                               \
-        .dot_i8_any = halp_dot_i8_any_##isa,                                                       \
-        .gemv_f64 = halp_gemv_f64_##isa,                                                           \
-        .gemv_f32 = halp_gemv_f32_##isa,                                                           \
-        .gemv_i16 = halp_gemv_i16_##isa,                                                           \
-        .gemv_i8i16 = halp_gemv_i8i16_##isa,                                                       \
-        .gemv_i8 = halp_gemv_i8_##isa,                                                             \
-        .gemv_f64_repro = halp_gemv_f64_repro_##isa,                                               \
-        .gemv_f32_repro = halp_gemv_f32_repro_##isa,                                               \
-        .axpy_f64 = halp_axpy_f64_##isa,                                                           \
-        .axpy_f32 = halp_axpy_f32_##isa,                                                           \
-        .axpy_i16 = halp_axpy_i16_##isa,                                                           \
-        .axpy_i8i16 = halp_axpy_i8i16_##isa,                                                       \
-        .axpy_i8 = halp_axpy_i8_##isa,                                                             \
-        .ger_f64 = halp_ger_f64_##isa,                                                             \
-        .ger_f32 = halp_ger_f32_##isa,                                                             \
-        .ger_i16 = halp_ger_i16_##isa,                                                             \
-        .ger_i8i16 = halp_ger_i8i16_##isa,                                                         \
-        .ger_i8 = halp_ger_i8_##isa,                                                               \
-        .accumulate_f64 = halp_accumulate_f64_##isa,                                               \
-        .accumulate_f32 = halp_accumulate_f32_##isa,                                               \
-        .accumulate_f64_repro = halp_accumulate_f64_repro_##isa,                                   \
-        .accumulate_f32_repro = halp_accumulate_f32_repro_##isa,                                   \
-        .accumulate_i16 = halp_accumulate_i16_##isa,                                               \
-        .accumulate_i8 = halp_accumulate_i8_##isa,                                                 \
-        .quantize_f64_i16 = halp_quantize_f64_i16_##isa,                                           \
-        .quantize_f64_i8 = halp_quantize_f64_i8_##isa,                                             \
-        .quantize_f32_i16 = halp_quantize_f32_i16_##isa,                                           \
-        .quantize_f32_i8 = halp_quantize_f32_i8_##isa,                                             \
-        .dequantize_i16_f64 = halp_dequantize_i16_f64_##isa,                                       \
-        .dequantize_i8_f64 = halp_dequantize_i8_f64_##isa,                                         \
-        .dequantize_i16_f32 = halp_dequantize_i16_f32_##isa,                                       \
-        .dequantize_i8_f32 = halp_dequantize_i8_f32_##isa,                                         \
-        .lowest_i16 = halp_lowest_i16_##isa,                                                       \
-        .lowest_i8 = halp_lowest_i8_##isa,                                                         \
-        .read = halp_read_##isa,                                                                   \
-        .peak_f64 = halp_peak_f64_##isa,                                                           \
-        .peak_f32 = halp_peak_f32_##isa,                                                           \
-        .peak_i16 = halp_peak_i16_##isa,                                                           \
-        .peak_i8i16 = halp_peak_i8i16_##isa,                                                       \
-        .peak_i8 = halp_peak_i8_##isa,                                                             \
-        .family =                                                                                  \
-            {                                                                                      \
-                [HALP_F64] = {halp_margins_f64_##isa, halp_update_f64_##isa, NULL},                \
-                [HALP_F32] = {halp_margins_f32_##isa, halp_update_f32_##isa, NULL},                \
-                [HALP_I16] = {halp_margins_i16_##isa, halp_update_i16_##isa,                       \
-                              halp_changes_i16_##isa},                                             \
-                [HALP_I8I16] = {halp_margins_i8i16_##isa, halp_update_i8i16_##isa,                 \
-                                halp_changes_i8_##isa},                                            \
-                [HALP_I8] = {halp_margins_i8_##isa, halp_update_i8_##isa, halp_changes_i8_##isa},  \
-            },                                                                                     \
-        .losses = halp_losses_##isa,                                                               \
-    }
+#define HALP_QUOTE(isa) #isa
+#define HALP_STRING(isa) HALP_QUOTE(isa)
 
-#endif
+const halp_backend HALP_NAME(halp_backend) = {
+    .name = HALP_STRING(HALP_ISA),
+    .required = HALP_REQUIRED,
+    .dot_f64 = HALP_NAME(halp_dot_f64),
+    .dot_f32 = HALP_NAME(halp_dot_f32),
+    .dot_i16 = HALP_NAME(halp_dot_i16),
+    .dot_i8i16 = HALP_NAME(halp_dot_i8i16),
+    .dot_i8 = HALP_NAME(halp_dot_i8),
+    .dot_i8_any = HALP_NAME(halp_dot_i8_any),
+    .gemv_f64 = HALP_NAME(halp_gemv_f64),
+    .gemv_f32 = HALP_NAME(halp_gemv_f32),
+    .gemv_i16 = HALP_NAME(halp_gemv_i16),
+    .gemv_i8i16 = HALP_NAME(halp_gemv_i8i16),
+    .gemv_i8 = HALP_NAME(halp_gemv_i8),
+    .gemv_f64_repro = HALP_NAME(halp_gemv_f64_repro),
+    .gemv_f32_repro = HALP_NAME(halp_gemv_f32_repro),
+    .axpy_f64 = HALP_NAME(halp_axpy_f64),
+    .axpy_f32 = HALP_NAME(halp_axpy_f32),
+    .axpy_i16 = HALP_NAME(halp_axpy_i16),
+    .axpy_i8i16 = HALP_NAME(halp_axpy_i8i16),
+    .axpy_i8 = HALP_NAME(halp_axpy_i8),
+    .ger_f64 = HALP_NAME(halp_ger_f64),
+    .ger_f32 = HALP_NAME(halp_ger_f32),
+    .ger_i16 = HALP_NAME(halp_ger_i16),
+    .ger_i8i16 = HALP_NAME(halp_ger_i8i16),
+    .ger_i8 = HALP_NAME(halp_ger_i8),
+    .accumulate_f64 = HALP_NAME(halp_accumulate_f64),
+    .accumulate_f32 = HALP_NAME(halp_accumulate_f32),
+    .accumulate_f64_repro = HALP_NAME(halp_accumulate_f64_repro),
+    .accumulate_f32_repro = HALP_NAME(halp_accumulate_f32_repro),
+    .accumulate_i16 = HALP_NAME(halp_accumulate_i16),
+    .accumulate_i8 = HALP_NAME(halp_accumulate_i8),
+    .quantize_f64_i16 = HALP_NAME(halp_quantize_f64_i16),
+    .quantize_f64_i8 = HALP_NAME(halp_quantize_f64_i8),
+    .quantize_f32_i16 = HALP_NAME(halp_quantize_f32_i16),
+    .quantize_f32_i8 = HALP_NAME(halp_quantize_f32_i8),
+    .dequantize_i16_f64 = HALP_NAME(halp_dequantize_i16_f64),
+    .dequantize_i8_f64 = HALP_NAME(halp_dequantize_i8_f64),
+    .dequantize_i16_f32 = HALP_NAME(halp_dequantize_i16_f32),
+    .dequantize_i8_f32 = HALP_NAME(halp_dequantize_i8_f32),
+    .lowest_i16 = HALP_NAME(halp_lowest_i16),
+    .lowest_i8 = HALP_NAME(halp_lowest_i8),
+    .read = HALP_NAME(halp_read),
+    .peak_f64 = HALP_NAME(halp_peak_f64),
+    .peak_f32 = HALP_NAME(halp_peak_f32),
+    .peak_i16 = HALP_NAME(halp_peak_i16),
+    .peak_i8i16 = HALP_NAME(halp_peak_i8i16),
+    .peak_i8 = HALP_NAME(halp_peak_i8),
+    .family =
+        {
+            [HALP_F64] = {HALP_NAME(halp_margins_f64), HALP_NAME(halp_update_f64), NULL},
+            [HALP_F32] = {HALP_NAME(halp_margins_f32), HALP_NAME(halp_update_f32), NULL},
+            [HALP_I16] = {HALP_NAME(halp_margins_i16), HALP_NAME(halp_update_i16),
+                          HALP_NAME(halp_changes_i16)},
+            [HALP_I8I16] = {HALP_NAME(halp_margins_i8i16), HALP_NAME(halp_update_i8i16),
+                            HALP_NAME(halp_changes_i8)},
+            [HALP_I8] = {HALP_NAME(halp_margins_i8), HALP_NAME(halp_update_i8),
+                         HALP_NAME(halp_changes_i8)},
+        },
+    .losses = HALP_NAME(halp_losses),
+};

@@ -2,11 +2,8 @@
  * lane of column j stands, of type LANE_TYPE; FORMAT(op) adds the format to a name, and fixed_h_<format>
  * is h with F fraction bits. */
 
-#define SCALAR(name) HALP_SCALAR_NAME(name)
-#define HALP_SCALAR_NAME(name) name##_scalar
-
-void SCALAR(FORMAT(halp_margins))(size_t n, size_t rows, const void *const *x, const void *w,
-                                  size_t ldw, size_t count, double *sums)
+void HALP_NAME(FORMAT(halp_margins))(size_t n, size_t rows, const void *const *x, const void *w,
+                                     size_t ldw, size_t count, double *sums)
 {
     for (size_t b = 0; b < rows; b++)
         for (size_t r = 0; r < count; r++) {
@@ -18,7 +15,7 @@ void SCALAR(FORMAT(halp_margins))(size_t n, size_t rows, const void *const *x, c
         }
 }
 
-static void SCALAR(FORMAT(halp_update))(const halp_update *u)
+static void HALP_NAME(FORMAT(halp_update))(const halp_update *u)
 {
     const halp_fixed fixed = FORMAT(halp_fixed)(u->h);
     const int32_t most = sizeof(MODEL) == 1 ? INT8_MAX : INT16_MAX;
@@ -43,8 +40,6 @@ static void SCALAR(FORMAT(halp_update))(const halp_update *u)
     halp_batch_end(u, fixed);
 }
 
-#undef SCALAR
-#undef HALP_SCALAR_NAME
 #undef DATA
 #undef MODEL
 #undef LANE_TYPE

@@ -60,64 +60,29 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
     return total;
 }
 
-/* `rows` rows of w with `ways` accumulators each; n is at most one chunk. */
-#define DEFINE_DOT_INT(type, data, model, x_vector, lanes, chunk)                                  \
-    HALP_INLINE void rows_##type(size_t n, const data *x, const model *w, size_t ld,               \
-                                 const int rows, const int ways, int more, int64_t *out)           \
-    {                                                                                              \
-        acc_##type acc[4];                                                                         \
-        memset(acc, 0, sizeof acc);                                                                \
-        size_t j = 0;                                                                              \
-        for (; j + (size_t)ways * (lanes) <= n; j += (size_t)ways * (lanes))                       \
-            for (int k = 0; k < ways; k++) {                                                       \
-                const x_vector x_j = load_x_##type(x + j + k * (lanes));                           \
-                for (int r = 0; r < rows; r++)                                                     \
-                    acc[r * ways + k] =                                                            \
-                        step_##type(acc[r * ways + k], x_j, v_load(w + r * ld + j + k * (lanes))); \
-            }                                                                                      \
-        for (; j + (lanes) <= n; j += (lanes)) {                                                   \
-            const x_vector x_j = load_x_##type(x + j);                                             \
-            for (int r = 0; r < rows; r++)                                                         \
-                acc[r * ways] = step_##type(acc[r * ways], x_j, v_load(w + r * ld + j));           \
-        }                                                                                          \
-        if (j < n) {                                                                               \
-            data tail[lanes] = {0};                                                                \
-            memcpy(tail, x + j, (n - j) * sizeof *x);                                              \
-            const x_vector x_j = load_x_##type(tail);                                              \
-            for (int r = 0; r < rows; r++)                                                         \
-                acc[r * ways] = step_##type(acc[r * ways], x_j,                                    \
-                                            v_load_tail(w + r * ld + j, (n - j) * sizeof *w));     \
-        }                                                                                          \
-        for (int r = 0; r < rows; r++)                                                             \
-            out[r] = (more ? out[r] : 0) + total_##type(acc + r * ways, ways);                     \
-    }                                                                                              \
-    static void HALP_NAME(halp_gemv_##type)(size_t n, const data *x, const model *w, size_t ld,    \
-                                            size_t count, int64_t *out)                            \
-    {                                                                                              \
-        size_t j = 0;                                                                              \
-        do {                                                                                       \
-            const size_t m = n - j < (chunk) ? n - j : (chunk);                                    \
-            const model *w_j = w + j;                                                              \
-            size_t r = 0;                                                                          \
-            for (; r + 4 <= count; r += 4)                                                         \
-                rows_##type(m, x + j, w_j + r * ld, ld, 4, 1, j > 0, out + r);                     \
-            for (; r + 2 <= count; r += 2)                                                         \
-                rows_##type(m, x + j, w_j + r * ld, ld, 2, 2, j > 0, out + r);                     \
-            for (; r < count; r++) rows_##type(m, x + j, w_j + r * ld, ld, 1, 4, j > 0, out + r);  \
-            j += m;                                                                                \
-        } while (j < n);                                                                           \
-    }                                                                                              \
-    static int64_t HALP_NAME(halp_dot_##type)(size_t n, const data *x, const model *y)             \
-    {                                                                                              \
-        int64_t total = 0;                                                                         \
-        for (size_t j = 0; j < n; j += (chunk))                                                    \
-            rows_##type(n - j < (chunk) ? n - j : (chunk), x + j, y + j, 0, 1, 4, 1, &total);      \
-        return total;                                                                              \
-    }
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#define MODEL int8_t
+#define X x_i8
+#define LANES V_I8
+#define CHUNK 65536
+#include "dot_int.h"
 
-DEFINE_DOT_INT(i8, int8_t, int8_t, x_i8, V_I8, (size_t)65536)
-DEFINE_DOT_INT(i8i16, int8_t, int16_t, vi, V_I16, (size_t)2048)
-DEFINE_DOT_INT(i16, int16_t, int16_t, vi, V_I16, (size_t)65536)
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define MODEL int16_t
+#define X vi
+#define LANES V_I16
+#define CHUNK 2048
+#include "dot_int.h"
+
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define MODEL int16_t
+#define X vi
+#define LANES V_I16
+#define CHUNK 65536
+#include "dot_int.h"
 
 /* Where dot_i8 is exact only as long as y has no -128, look for one on the way. */
 static int64_t HALP_NAME(halp_dot_i8_any)(size_t n, const int8_t *x, const int8_t *y)
@@ -159,47 +124,16 @@ static int64_t HALP_NAME(halp_dot_i8_any)(size_t n, const int8_t *x, const int8_
 
 /* ---- Floats ----------------------------------------------------------------------------------*/
 
-#define DEFINE_DOT_FLOAT(type, scalar, vec, v, lanes)                                              \
-    HALP_INLINE void rows_##type(size_t n, const scalar *x, const scalar *w, size_t ld,            \
-                                 const int rows, const int ways, scalar *out)                      \
-    {                                                                                              \
-        vec acc[8];                                                                                \
-        for (int a = 0; a < 8; a++) acc[a] = v##_zero();                                           \
-        size_t j = 0;                                                                              \
-        for (; j + (size_t)ways * (lanes) <= n; j += (size_t)ways * (lanes))                       \
-            for (int k = 0; k < ways; k++) {                                                       \
-                const vec x_j = v##_load(x + j + k * (lanes));                                     \
-                for (int r = 0; r < rows; r++)                                                     \
-                    acc[r * ways + k] =                                                            \
-                        v##_fma(x_j, v##_load(w + r * ld + j + k * (lanes)), acc[r * ways + k]);   \
-            }                                                                                      \
-        for (; j + (lanes) <= n; j += (lanes))                                                     \
-            for (int r = 0; r < rows; r++)                                                         \
-                acc[r * ways] = v##_fma(v##_load(x + j), v##_load(w + r * ld + j), acc[r * ways]); \
-        for (int r = 0; r < rows; r++) {                                                           \
-            for (int k = 1; k < ways; k++)                                                         \
-                acc[r * ways] = v##_add(acc[r * ways], acc[r * ways + k]);                         \
-            scalar partial[lanes], total = 0;                                                      \
-            v##_store(partial, acc[r * ways]);                                                     \
-            for (int l = 0; l < (lanes); l++) total += partial[l];                                 \
-            for (size_t i = j; i < n; i++) total += x[i] * w[r * ld + i];                          \
-            out[r] = total;                                                                        \
-        }                                                                                          \
-    }                                                                                              \
-    static void HALP_NAME(halp_gemv_##type)(size_t n, const scalar *x, const scalar *w, size_t ld, \
-                                            size_t count, scalar *out)                             \
-    {                                                                                              \
-        size_t r = 0;                                                                              \
-        for (; r + 4 <= count; r += 4) rows_##type(n, x, w + r * ld, ld, 4, 2, out + r);           \
-        for (; r + 2 <= count; r += 2) rows_##type(n, x, w + r * ld, ld, 2, 4, out + r);           \
-        for (; r < count; r++) rows_##type(n, x, w + r * ld, ld, 1, 8, out + r);                   \
-    }                                                                                              \
-    static scalar HALP_NAME(halp_dot_##type)(size_t n, const scalar *x, const scalar *y)           \
-    {                                                                                              \
-        scalar out;                                                                                \
-        rows_##type(n, x, y, 0, 1, 8, &out);                                                       \
-        return out;                                                                                \
-    }
+#define FORMAT(op) op##_f32
+#define REAL float
+#define LANES V_F32
+#define VEC vf
+#define V(op) vf_##op
+#include "dot_float.h"
 
-DEFINE_DOT_FLOAT(f32, float, vf, vf, V_F32)
-DEFINE_DOT_FLOAT(f64, double, vd, vd, V_F64)
+#define FORMAT(op) op##_f64
+#define REAL double
+#define LANES V_F64
+#define VEC vd
+#define V(op) vd_##op
+#include "dot_float.h"

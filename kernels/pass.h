@@ -56,8 +56,9 @@ typedef struct {
 
     /* ---- State ---- */
     double total_loss; /* of the samples so far */
-    double rounding;   /* sum of unit^2 over the changes: four times the most that rounding has added to
-                          the variance of the sum of the changes */
+    /* Sum of unit^2 over the changes: four times the most that rounding has added to the variance of the sum
+     * of the changes. */
+    double rounding;
     double *sums, *derivatives, *unit;
     float *single;
     int16_t *changes;

@@ -4,46 +4,41 @@
 
 #include <math.h>
 
-#define DEFINE_QUANTIZE(real, integer, type, stored, limit)                                        \
-    static void HALP_NAME(halp_quantize_##real##_##integer)(size_t n, const type *x, double scale, \
-                                                            stored *q, halp_rng *rng)              \
-    {                                                                                              \
-        halp_rng_format(rng, 16, 16);                                                              \
-        const size_t block = HALP_BLOCK_BYTES / 2;                                                 \
-        for (size_t start = 0; start < n; start += block) {                                        \
-            const size_t m = n - start < block ? n - start : block;                                \
-            const uint16_t *lanes = halp_rng_block(rng, halp_rng_draw(rng));                       \
-            for (size_t j = 0; j < m; j++) {                                                       \
-                double y = x[start + j] / scale;                                                   \
-                y = y < (limit) ? y : (limit);                                                     \
-                y = y > -(limit) ? y : -(limit);                                                   \
-                const double low = floor(y);                                                       \
-                const int32_t fraction = (int32_t)rint((y - low) * 65536.0);                       \
-                q[start + j] = (stored)((int32_t)low + ((fraction + lanes[j]) >> 16));             \
-            }                                                                                      \
-        }                                                                                          \
-    }                                                                                              \
-    static void HALP_NAME(halp_dequantize_##integer##_##real)(size_t n, const stored *q,           \
-                                                              double scale, type *x)               \
-    {                                                                                              \
-        for (size_t j = 0; j < n; j++) x[j] = (type)(q[j] * scale);                                \
-    }
+#define REAL double
+#define STORED int16_t
+#define LIMIT 32767.0
+#define FROM_TO(op) op##_f64_i16
+#define TO_FROM(op) op##_i16_f64
+#include "quantize_format.h"
 
-DEFINE_QUANTIZE(f64, i16, double, int16_t, 32767.0)
-DEFINE_QUANTIZE(f64, i8, double, int8_t, 127.0)
-DEFINE_QUANTIZE(f32, i16, float, int16_t, 32767.0)
-DEFINE_QUANTIZE(f32, i8, float, int8_t, 127.0)
+#define REAL double
+#define STORED int8_t
+#define LIMIT 127.0
+#define FROM_TO(op) op##_f64_i8
+#define TO_FROM(op) op##_i8_f64
+#include "quantize_format.h"
 
-#define DEFINE_LOWEST(type, integer)                                                               \
-    static int HALP_NAME(halp_lowest_##type)(size_t n, const integer *x)                           \
-    {                                                                                              \
-        integer lowest = 0;                                                                        \
-        for (size_t j = 0; j < n; j++) lowest = x[j] < lowest ? x[j] : lowest;                     \
-        return lowest;                                                                             \
-    }
+#define REAL float
+#define STORED int16_t
+#define LIMIT 32767.0
+#define FROM_TO(op) op##_f32_i16
+#define TO_FROM(op) op##_i16_f32
+#include "quantize_format.h"
 
-DEFINE_LOWEST(i16, int16_t)
-DEFINE_LOWEST(i8, int8_t)
+#define REAL float
+#define STORED int8_t
+#define LIMIT 127.0
+#define FROM_TO(op) op##_f32_i8
+#define TO_FROM(op) op##_i8_f32
+#include "quantize_format.h"
+
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#include "lowest.h"
+
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#include "lowest.h"
 
 static uint64_t HALP_NAME(halp_read)(size_t n, const void *bytes)
 {

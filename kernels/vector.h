@@ -4,30 +4,35 @@
 #define HALP_VECTOR_H
 
 #include "kernels.h"
+#include "names.h"
 #include "scalar.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#define HALP_PASTE(a, b) a##_##b
-#define HALP_EXPAND(a, b) HALP_PASTE(a, b)
-#define HALP_NAME(op) HALP_EXPAND(op, HALP_ISA)
 #define HALP_INLINE static inline __attribute__((always_inline))
 #define HALP_COLD static __attribute__((noinline))
 
 enum { V_I8 = VBYTES, V_I16 = VBYTES / 2, V_F32 = VBYTES / 4, V_F64 = VBYTES / 8 };
 
 /* The same value, of which the compiler knows nothing. */
-#define HALP_DEFINE_OPAQUE(v, vec)                                                                 \
-    HALP_INLINE vec v##_opaque(vec a)                                                              \
-    {                                                                                              \
-        __asm__("" : HALP_REGISTER(a));                                                            \
-        return a;                                                                                  \
-    }
+HALP_INLINE vi v_opaque(vi a)
+{
+    __asm__("" : HALP_REGISTER(a));
+    return a;
+}
 
-HALP_DEFINE_OPAQUE(v, vi)
-HALP_DEFINE_OPAQUE(vf, vf)
-HALP_DEFINE_OPAQUE(vd, vd)
+HALP_INLINE vf vf_opaque(vf a)
+{
+    __asm__("" : HALP_REGISTER(a));
+    return a;
+}
+
+HALP_INLINE vd vd_opaque(vd a)
+{
+    __asm__("" : HALP_REGISTER(a));
+    return a;
+}
 
 /* The last `bytes` < VBYTES of an array, zeros behind them. */
 HALP_INLINE vi v_load_tail(const void *p, size_t bytes)

@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install --prefer-bina
 INSTALLED := $(VENV)/installed
 BUILT := $(VENV)/built
 C_TESTS := kernels/tests/run.sh
-C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch] examples/*/*.c)
+C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[ch] examples/*.c examples/*/*.c)
 CYTHON_SOURCES := $(shell find halpbench -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
@@ -57,7 +57,7 @@ lint: build ## check style and types
 	$(BIN)/mypy
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint $(CYTHON_SOURCES) $(wildcard examples/*/*.pyx)
 	@if command -v clang-format >/dev/null; \
-	then echo clang-format --dry-run -Werror kernels; \
+	then echo clang-format --dry-run -Werror kernels examples; \
 	     clang-format --dry-run -Werror $(C_SOURCES); \
 	else echo "SKIP clang-format: it is not installed"; fi
 

@@ -156,7 +156,7 @@ def test_parquet(tmp_path):
 
 def test_what_reads_parquet_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"needs the package pyarrow.*halpbench\[parquet\]"):
+    with pytest.raises(ImportError, match=r"needs the package pyarrow.*\[parquet\]: pip install"):
         load(tmp_path / "a.parquet")
 
 

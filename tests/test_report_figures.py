@@ -21,6 +21,7 @@ def epochs(contender, speedup, **changes):
         for end in ("", "_low", "_high")
     }
     known = {"problem": "made-up", "data": "exact", "backend": "avx2", "repetitions": 3}
+    known |= {"plain": contender, "best_batch": True}
     return {**known, "contender": contender, **columns, **changes}
 
 
@@ -33,6 +34,7 @@ def reports():
             "problem": "made-up",
             "data": "exact",
             "contender": name,
+            "batch_size": 1,
             "epoch": epoch,
             "seconds": 0.1 * epoch,
             "gradient_norm": norm,

@@ -7,6 +7,7 @@ from halpbench.report.verdict import Claim
 
 def epoch(problem, contender, speedup, same_norm, **changes):
     row = {"problem": problem, "contender": contender, "data": "quantized", "backend": "avx2"}
+    row |= {"plain": contender.partition(",")[0], "best_batch": True}
     row |= {"inner_speedup_over_f32": 9.0, "epoch_speedup_over_f32": speedup}
     return row | {"same_norm_speedup_over_f32": same_norm} | changes
 
@@ -34,7 +35,8 @@ def test_speedups_span_problems_and_machines():
     assert verdict.claims(machines) == [
         Claim(
             "0.90 to 3.00 times as fast",
-            "per epoch: HALP D8M16 beside SVRG in float32 (2 problems, 2 machines).",
+            "per epoch: HALP D8M16 beside SVRG in float32, each with its fastest batch (2 problems, "
+            "2 machines).",
         ),
         Claim(
             "0.32 to 1.50 times as fast", "to the same gradient norm, the least that both reach."
@@ -46,7 +48,10 @@ def test_another_precision_speaks_where_the_preferred_was_not_measured():
     rows = [epoch("a", "HALP D16M16", 2.0, None)]
     (claim,) = verdict.claims([("x", [report("epochs", rows)])])
     assert claim.number == "2.00 times as fast"
-    assert claim.text == "per epoch: HALP D16M16 beside SVRG in float32 (1 problem, 1 machine)."
+    assert claim.text == (
+        "per epoch: HALP D16M16 beside SVRG in float32, each with its fastest batch (1 problem, "
+        "1 machine)."
+    )
 
 
 def test_seconds_are_those_of_the_least_norm_that_both_reach():

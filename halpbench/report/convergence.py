@@ -30,6 +30,7 @@ def make(records: Sequence[Record]) -> Content:
                 "problem": record.case["problem"]["name"],
                 "data": record.case["data"],
                 "contender": series.contender,
+                "batch_size": series.facts.get("batch_size", 1),
             }
             elapsed_ns = list(itertools.accumulate(series.samples_ns["epoch"], initial=0))
             seconds = [ns * 1e-9 for ns in elapsed_ns]

@@ -13,7 +13,7 @@ from halpbench.report.tables import Report
 
 def convergence_curves(report: Report) -> Iterator[Picture]:
     """Draw the gradient norm of each problem against epochs and against seconds."""
-    rows = report.data["trajectories"]
+    rows = [row for row in report.data["trajectories"] if row["batch_size"] == 1]
     if not rows:
         return
     problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
@@ -50,7 +50,7 @@ def convergence_curves(report: Report) -> Iterator[Picture]:
         "convergence",
         figure,
         "Gradient norm against epochs, and against the seconds that the algorithm itself took: one "
-        "run each, of the same samples. Where a line ends below others it has diverged or run all "
-        "its epochs.",
+        "run each, of the same samples, one a step. Where a line ends below others it has diverged "
+        "or run all its epochs.",
         rows,
     )

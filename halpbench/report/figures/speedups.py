@@ -24,8 +24,8 @@ BARS = tuple(SHADES)
 
 def speedup_bars(report: Report) -> Iterator[Picture]:
     """Draw a panel for each problem and backend: bars for the inner step and the whole epoch."""
-    rows = [row for row in report.data["epochs"] if row["repetitions"]]
-    if not any(row["contender"] in BARS for row in rows):
+    rows = [row for row in report.data["epochs"] if row["repetitions"] and row["best_batch"]]
+    if not any(row["plain"] in BARS for row in rows):
         return
     problems = list(dict.fromkeys((row["problem"], row["data"]) for row in rows))
     backends = list(dict.fromkeys(row["backend"] for row in rows))
@@ -50,9 +50,9 @@ def speedup_bars(report: Report) -> Iterator[Picture]:
     yield Picture(
         "speedups",
         figure,
-        "Times as fast as SVRG in float32, of an inner step and of a whole epoch, with 95 % "
-        "intervals. Dashed: the ratio of the bytes read, which is the bound where reading the data "
-        "is all.",
+        "Times as fast as SVRG in float32, of an inner step and of a whole epoch, each with its "
+        "fastest batch size; 95 % intervals. Dashed: the ratio of the bytes read, which is the "
+        "bound where reading the data is all.",
         rows,
     )
 
@@ -62,7 +62,7 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
 
     width = 0.8 / len(BARS)
     for index, name in enumerate(BARS):
-        row = next((row for row in rows if row["contender"] == name), None)
+        row = next((row for row in rows if row["plain"] == name), None)
         if row is None or row.get("inner_speedup_over_f32") is None:
             continue
         places = [group + (index - (len(BARS) - 1) / 2) * width for group in (0, 1)]

@@ -34,7 +34,7 @@ cdef extern from "halp/kernels.h" nogil:
     halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
                             int16_t *out)
     halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
-                             int fraction_bits, int16_t *out)
+                             int fraction_bits, halp_rng *rng, int16_t *out)
 
     enum:
         HALP_MOST_BATCH
@@ -180,7 +180,7 @@ cdef extern from "halp/api.h" nogil:
         halp_h (*encode_h_i8)(size_t, size_t, const double *, double, halp_rng *,
                               int16_t *) noexcept nogil
         halp_h (*encode_h_i16)(size_t, size_t, const double *, double, int,
-                               int16_t *) noexcept nogil
+                               halp_rng *, int16_t *) noexcept nogil
 
 cdef extern from "halp/api.h":
     const halp_api *halp_import() except NULL

@@ -612,7 +612,8 @@ cdef int _update_integers(Operand z, Operand x, const double *c, Operand h, Rng 
         if z.dtype == I8:
             fixed = halp_encode_h_i8(n, rows, <const double *> h.data, 1.0, NULL, encoded)
         else:
-            fixed = halp_encode_h_i16(n, rows, <const double *> h.data, 1.0, fraction, encoded)
+            fixed = halp_encode_h_i16(n, rows, <const double *> h.data, 1.0, fraction, NULL,
+                                      encoded)
     with nogil:
         state = rng.acquire()
         if z.dtype == I8:

@@ -28,7 +28,7 @@ typedef struct halp_api {
     const halp_backend *(*best)(void);
     void (*rng_init)(halp_rng *, uint64_t, halp_rounding);
     halp_h (*encode_h_i8)(size_t, size_t, const double *, double, halp_rng *, int16_t *);
-    halp_h (*encode_h_i16)(size_t, size_t, const double *, double, int, int16_t *);
+    halp_h (*encode_h_i16)(size_t, size_t, const double *, double, int, halp_rng *, int16_t *);
 } halp_api;
 
 #ifdef Py_PYTHON_H

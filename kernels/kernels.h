@@ -68,7 +68,7 @@ static inline size_t halp_lane_i16(size_t j)
 halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
                         int16_t *out);
 halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor, int fraction_bits,
-                         int16_t *out);
+                         halp_rng *rng, int16_t *out);
 
 /* Weights of a block of rows for the sums of accumulate_i8: b_ir = unit[r] (2^14 high + low) to half a
  * unit (a whole one from 2^1024 (1 - 2^-29) on, exactly below 2^-1046), both parts at most 2^14 in size. Rows go in pairs, whose parts share an int32, the first row's

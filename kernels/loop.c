@@ -26,11 +26,12 @@ static size_t model_bytes(const halp_loop *loop)
 
 static int largest_integer(const halp_loop *loop) { return loop->format == HALP_I8 ? 127 : 32767; }
 
-/* Whether steps are taken by the kernels for one sample: those of the int16 models round a small
- * coefficient too coarsely. */
+/* Whether steps are taken by the kernels for one sample. They round the small coefficients of an int16
+ * model too coarsely, which a scale that shrinks with the gradient makes up for; a fixed one does not. */
 static int is_single(const halp_loop *loop)
 {
-    return loop->batch_size == 1 && loop->format != HALP_I16 && loop->format != HALP_I8I16;
+    const int is_wide = loop->format == HALP_I16 || loop->format == HALP_I8I16;
+    return loop->batch_size == 1 && !(is_wide && (loop->origin || loop->targets));
 }
 
 static double shrink_of(const halp_loop *loop, size_t batch)
@@ -107,9 +108,14 @@ static void encode(halp_loop *loop, size_t batch)
     loop->encoded_for = batch;
     if (loop->constant == NULL) return;
     constant_part(loop, batch);
-    if (is_single(loop))
+    if (is_single(loop) && loop->format == HALP_I8)
         loop->h_single = halp_encode_h_i8(loop->n, loop->outputs, loop->constant, 1.0, loop->rng,
                                           loop->h_values);
+    else if (is_single(loop))
+        loop->h_single =
+            halp_encode_h_i16(loop->n, loop->outputs, loop->constant, 1.0,
+                              loop->format == HALP_I16 ? HALP_FRACTION_I16 : HALP_FRACTION_I8I16,
+                              loop->rng, loop->h_values);
     else
         loop->h_batch = halp_encode_batch_h(loop->format, loop->n, loop->outputs, loop->constant,
                                             1.0, loop->rng, loop->h_values);
@@ -244,7 +250,12 @@ static void margins_of_one(const halp_loop *loop, double scale)
         k->gemv_f32(n, x, loop->z, ld, count, loop->sums);
         for (size_t c = 0; c < count; c++) loop->q[c] = scale * ((const float *)loop->sums)[c];
     } else {
-        k->gemv_i8(n, x, loop->z, ld, count, loop->sums);
+        if (loop->format == HALP_I16)
+            k->gemv_i16(n, x, loop->z, ld, count, loop->sums);
+        else if (loop->format == HALP_I8I16)
+            k->gemv_i8i16(n, x, loop->z, ld, count, loop->sums);
+        else
+            k->gemv_i8(n, x, loop->z, ld, count, loop->sums);
         for (size_t c = 0; c < count; c++)
             loop->q[c] = scale * (double)((const int64_t *)loop->sums)[c];
     }
@@ -317,6 +328,10 @@ static void update(halp_loop *loop, size_t batch, size_t later_batch)
     else if (loop->format == HALP_F32)
         k->ger_f32(n, loop->z, ld, count, x, loop->q, loop->h_values, loop->ldh,
                    (float)(1.0 / loop->rho), next);
+    else if (loop->format == HALP_I16)
+        k->ger_i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
+    else if (loop->format == HALP_I8I16)
+        k->ger_i8i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
     else
         k->ger_i8(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
 }

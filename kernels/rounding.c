@@ -59,6 +59,11 @@ static int32_t round_h(double v, double limit, halp_rng *rng)
     return halp_floor(halp_clip(halp_clip(v, limit) + uniform, limit));
 }
 
+static int16_t rounded_i16(double v, halp_rng *rng)
+{
+    return rng ? (int16_t)round_h(v, 32767.0, rng) : nearest_i16(v);
+}
+
 halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, halp_rng *rng,
                         int16_t *out)
 {
@@ -69,15 +74,13 @@ halp_h halp_encode_h_i8(size_t n, size_t count, const double *h, double factor, 
     const halp_h encoded = {out, exponent, max * (1 << exponent) > limit};
     for (size_t r = 0; r < count; r++, h += n, out += HALP_PADDED(n)) {
         memset(out, 0, HALP_PADDED(n) * sizeof *out);
-        for (size_t j = 0; j < n; j++)
-            out[halp_lane_i8(j)] =
-                rng ? (int16_t)round_h(h[j] * unit, 32767.0, rng) : nearest_i16(h[j] * unit);
+        for (size_t j = 0; j < n; j++) out[halp_lane_i8(j)] = rounded_i16(h[j] * unit, rng);
     }
     return encoded;
 }
 
 halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor, int fraction_bits,
-                         int16_t *out)
+                         halp_rng *rng, int16_t *out)
 {
     const double max = largest(n * count, h) * fabs(factor) * (1 << fraction_bits);
     int exponent = 0;
@@ -86,7 +89,7 @@ halp_h halp_encode_h_i16(size_t n, size_t count, const double *h, double factor,
     const halp_h encoded = {out, exponent, 0};
     for (size_t r = 0; r < count; r++, h += n, out += HALP_PADDED(n)) {
         memset(out, 0, HALP_PADDED(n) * sizeof *out);
-        for (size_t j = 0; j < n; j++) out[j] = nearest_i16(h[j] * unit);
+        for (size_t j = 0; j < n; j++) out[j] = rounded_i16(h[j] * unit, rng);
     }
     return encoded;
 }

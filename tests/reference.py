@@ -449,7 +449,9 @@ class IntegerLoop:
         self.step_size, self.l2 = numbers["step_size"], numbers["l2"]
         self.batch_size, self.grows = numbers["batch_size"], numbers["grows"]
         self.origin, self.margins = numbers["origin"], numbers["margins"]
-        self.single = self.batch_size == 1 and z.dtype == np.int8
+        # The kernels for one sample, but for an int16 model with a fixed scale.
+        fixed = z.dtype == np.int16 and (numbers["plain"] or self.origin is not None)
+        self.single = self.batch_size == 1 and not fixed
         self.h_factor, self.encoded_for, self.steps, self.reach = 1.0, 0, 0, 0.0
 
     def encode_every(self, samples):
@@ -464,7 +466,8 @@ class IntegerLoop:
         self.encoded_for = batch
         form = BatchFormat(self.X, self.z)
         if self.h is None and self.l2 == 0:
-            self.encoded = (None, 13) if self.single else form.encode_h(None, self.rng)
+            single = encode_h(None, self.X, self.z)
+            self.encoded = single if self.single else form.encode_h(None, self.rng)
             return
         constant = batch * self.h_factor * self.h if self.h is not None else np.zeros(self.z.shape)
         if self.l2 > 0:
@@ -473,8 +476,11 @@ class IntegerLoop:
         if not self.single:
             self.encoded = form.encode_h(constant, self.rng)
             return
-        _, exponent = encode_h_i8(constant)
-        scaled = np.clip(constant * 2.0**exponent, -32767, 32767)
+        _, exponent = encode_h(constant, self.X, self.z)
+        unit = 2.0**exponent
+        if self.z.dtype == np.int16:
+            unit = 2.0 ** (fraction_bits(self.X) - exponent)
+        scaled = np.clip(constant * unit, -32767, 32767)
         uniform = np.array([d % 2**32 / 2**32 for d in draws(self.rng, scaled.size)])
         rounded = np.floor(np.minimum(scaled + uniform.reshape(scaled.shape), 32767))
         self.encoded = rounded.astype(np.int64), exponent
@@ -609,6 +615,7 @@ def solve_integer(
             step_size=a,
             l2=l2,
             batch_size=batch_size,
+            plain=not reduced,
             grows=halp and mu is None,
             origin=z if reduced and not halp else None,
             margins=kept.margins.copy() if reduced and not halp else None,

@@ -63,7 +63,7 @@ static void test_h(size_t n, double magnitude)
     }
 
     describe("halp_encode_h_i16, n = %zu, |h| < %g", n, magnitude);
-    const halp_h i16 = halp_encode_h_i16(n, count, h, factor, HALP_FRACTION_I16, out);
+    const halp_h i16 = halp_encode_h_i16(n, count, h, factor, HALP_FRACTION_I16, NULL, out);
     unit = ldexp(1.0, HALP_FRACTION_I16 - i16.exponent);
     CHECK(0 <= i16.exponent && i16.exponent <= 14);
     CHECK(i16.exponent == 0 || 2.0 * largest * unit > 32767.0);

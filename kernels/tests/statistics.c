@@ -124,9 +124,9 @@ static void check_correlations(double shared, bool neighbours)
 DEFINE_TEST_UPDATE(i8, int8_t, int8_t, fill_i8, 0x1p-15, SHARED_16_BITS,
                    halp_encode_h_i8(ELEMENTS, 1, h, 1.0, NULL, encoded))
 DEFINE_TEST_UPDATE(i8i16, int8_t, int16_t, fill_i8, 0x1p-8, SHARED_32_BITS,
-                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I8I16, encoded))
+                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I8I16, NULL, encoded))
 DEFINE_TEST_UPDATE(i16, int16_t, int16_t, fill_i16, 0x1p-16, SHARED_32_BITS,
-                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I16, encoded))
+                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I16, NULL, encoded))
 
 #define DEFINE_TEST_QUANTIZE(real, integer, type, stored)                                          \
     static void test_mean_##real##_##integer(const halp_backend *b)                                \

@@ -35,8 +35,8 @@ def test_speedups_span_problems_and_machines():
     assert verdict.claims(machines) == [
         Claim(
             "0.90 to 3.00 times as fast",
-            "per epoch: HALP D8M16 beside SVRG in float32, each with its fastest batch (2 problems, "
-            "2 machines).",
+            "per epoch: HALP D8M16 beside SVRG in float32, each with its fastest batch "
+            "(2 problems, 2 machines).",
         ),
         Claim(
             "0.32 to 1.50 times as fast", "to the same gradient norm, the least that both reach."

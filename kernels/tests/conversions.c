@@ -25,46 +25,37 @@ static double value_to_quantize(double scale, double limit, double largest)
 }
 
 static const double scales[] = {1.0, 0.01, 0x1p-7, 3.7e5, 1e-30};
+#define REAL double
+#define STORED int16_t
+#define LIMIT 32767.0
+#define LARGEST 1e300
+#define FROM_TO(op) op##_f64_i16
+#define TO_FROM(op) op##_i16_f64
+#include "conversions_format.h"
 
-#define DEFINE_TEST_QUANTIZE(real, integer, type, stored, limit, largest)                          \
-    static void test_quantize_##real##_##integer(                                                  \
-        const halp_backend *b, const halp_backend *scalar, size_t n, halp_rounding rounding)       \
-    {                                                                                              \
-        const double scale = scales[random_below(COUNT(scales))];                                  \
-        halp_rng rng, rng_got;                                                                     \
-        memset(&rng, 0, sizeof rng); /* memcmp sees the padding, too */                            \
-        halp_rng_init(&rng, n, rounding);                                                          \
-        memcpy(&rng_got, &rng, sizeof rng);                                                        \
-        type *x = guarded(n, sizeof *x, random_below(4)), *y = guarded(n, sizeof *y, 1);           \
-        type *y_got = guarded(n, sizeof *y, random_below(4));                                      \
-        stored *q = guarded(n, sizeof *q, 1), *q_got = guarded(n, sizeof *q, random_below(4));     \
-        for (size_t j = 0; j < n; j++) x[j] = (type)value_to_quantize(scale, limit, largest);      \
-        describe("%s quantize_%s_%s, n = %zu, scale %g, rounding %d", b->name, #real, #integer, n, \
-                 scale, rounding);                                                                 \
-        scalar->quantize_##real##_##integer(n, x, scale, q, &rng);                                 \
-        b->quantize_##real##_##integer(n, x, scale, q_got, &rng_got);                              \
-        CHECK(memcmp(q, q_got, n * sizeof *q) == 0);                                               \
-        CHECK(memcmp(&rng, &rng_got, sizeof rng) == 0);                                            \
-        for (size_t j = 0; j < n; j++) {                                                           \
-            const double exact = fmax(fmin(x[j] / scale, limit), -(limit));                        \
-            CHECK(fabs(q_got[j] - exact) <= (rounding == HALP_NEAREST ? 0.5 : 1.0) + 0x1p-16);     \
-        }                                                                                          \
-        describe("%s dequantize_%s_%s, n = %zu", b->name, #integer, #real, n);                     \
-        scalar->dequantize_##integer##_##real(n, q, scale, y);                                     \
-        b->dequantize_##integer##_##real(n, q, scale, y_got);                                      \
-        CHECK(memcmp(y, y_got, n * sizeof *y) == 0);                                               \
-        for (size_t j = 0; j < n; j++) CHECK(y_got[j] == (type)(q[j] * scale));                    \
-        release(x);                                                                                \
-        release(y);                                                                                \
-        release(y_got);                                                                            \
-        release(q);                                                                                \
-        release(q_got);                                                                            \
-    }
+#define REAL double
+#define STORED int8_t
+#define LIMIT 127.0
+#define LARGEST DBL_MAX
+#define FROM_TO(op) op##_f64_i8
+#define TO_FROM(op) op##_i8_f64
+#include "conversions_format.h"
 
-DEFINE_TEST_QUANTIZE(f64, i16, double, int16_t, 32767.0, 1e300)
-DEFINE_TEST_QUANTIZE(f64, i8, double, int8_t, 127.0, DBL_MAX)
-DEFINE_TEST_QUANTIZE(f32, i16, float, int16_t, 32767.0, FLT_MAX)
-DEFINE_TEST_QUANTIZE(f32, i8, float, int8_t, 127.0, 1e38)
+#define REAL float
+#define STORED int16_t
+#define LIMIT 32767.0
+#define LARGEST FLT_MAX
+#define FROM_TO(op) op##_f32_i16
+#define TO_FROM(op) op##_i16_f32
+#include "conversions_format.h"
+
+#define REAL float
+#define STORED int8_t
+#define LIMIT 127.0
+#define LARGEST 1e38
+#define FROM_TO(op) op##_f32_i8
+#define TO_FROM(op) op##_i8_f32
+#include "conversions_format.h"
 
 static void test_lowest(const halp_backend *b, size_t n)
 {

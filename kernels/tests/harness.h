@@ -20,6 +20,10 @@ void check_failed(const char *file, int line, const char *condition);
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition);                            \
     } while (0)
 
+/* The name that a macro stands for, in quotes. */
+#define TEXT(name) QUOTED(name)
+#define QUOTED(name) #name
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* `count` elements that start `offset` elements behind a 64-byte boundary. Writing past either end

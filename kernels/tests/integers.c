@@ -7,35 +7,7 @@
 
 static const size_t row_counts[] = {1, 2, 3, 4, 5, 7, 10};
 
-/* ---- dot, gemv -------------------------------------------------------------------------------*/
-
-#define DEFINE_TEST_DOT(type, data, model, fill_data, fill_model)                                  \
-    static void test_dot_##type(const halp_backend *b, const halp_backend *scalar, size_t n,       \
-                                pattern pattern)                                                   \
-    {                                                                                              \
-        const size_t count = row_counts[random_below(COUNT(row_counts))];                          \
-        const size_t ld = n + random_below(40);                                                    \
-        data *x = guarded(n, sizeof *x, random_below(4));                                          \
-        model *w = guarded(count * ld, sizeof *w, random_below(4));                                \
-        int64_t *expected = guarded(count, sizeof *expected, 0);                                   \
-        int64_t *got = guarded(count, sizeof *got, 1);                                             \
-        fill_data(x, n, pattern);                                                                  \
-        fill_model(w, count *ld, pattern);                                                         \
-        describe("%s dot_%s, n = %zu, pattern %d", b->name, #type, n, pattern);                    \
-        CHECK(b->dot_##type(n, x, w) == scalar->dot_##type(n, x, w));                              \
-        describe("%s gemv_%s, n = %zu, %zu rows, pattern %d", b->name, #type, n, count, pattern);  \
-        for (size_t r = 0; r < count; r++) expected[r] = scalar->dot_##type(n, x, w + r * ld);     \
-        b->gemv_##type(n, x, w, ld, count, got);                                                   \
-        CHECK(memcmp(expected, got, count * sizeof *got) == 0);                                    \
-        release(x);                                                                                \
-        release(w);                                                                                \
-        release(expected);                                                                         \
-        release(got);                                                                              \
-    }
-
-DEFINE_TEST_DOT(i8, int8_t, int8_t, fill_i8, fill_i8)
-DEFINE_TEST_DOT(i8i16, int8_t, int16_t, fill_i8, fill_i16)
-DEFINE_TEST_DOT(i16, int16_t, int16_t, fill_i16, fill_i16)
+/* ---- dot of int8 over the whole range, and the longest sums ----------------------------------*/
 
 static void test_dot_i8_any(const halp_backend *b, const halp_backend *scalar, size_t n)
 {
@@ -152,81 +124,33 @@ static halp_h random_h_i16(size_t ldh, size_t count, h_kind kind)
     fill_i16(values, count * ldh, kind == NARROW_H ? ANY : EXTREME);
     return (halp_h){values, exponent, 0};
 }
+/* ---- One format after another ----------------------------------------------------------------*/
 
-#define DEFINE_TEST_AXPY(type, data, model, fill_data, fill_model, random_h)                       \
-    static void test_axpy_##type(const halp_backend *b, const halp_backend *scalar, size_t n,      \
-                                 double c, h_kind kind, rng_pair *rng)                             \
-    {                                                                                              \
-        const size_t offset = random_below(4);                                                     \
-        data *x = guarded(n, sizeof *x, random_below(4));                                          \
-        model *w = guarded(n, sizeof *w, offset);                                                  \
-        fill_data(x, n, (pattern)random_below(PATTERNS));                                          \
-        fill_model(w, n, (pattern)random_below(PATTERNS));                                         \
-        model *got = guarded_copy(w, n, sizeof *w, offset);                                        \
-        const halp_h h = random_h(HALP_PADDED(n), 1, kind);                                        \
-        const void *next = random_bits() & 1 ? x : NULL;                                           \
-        describe("%s axpy_%s, n = %zu, c = %a, h of kind %d and exponent %d, rounding %d",         \
-                 b->name, #type, n, c, kind, h.exponent, rng->got.rounding);                       \
-        scalar->axpy_##type(n, w, x, c, h, &rng->expected, NULL);                                  \
-        b->axpy_##type(n, got, x, c, h, &rng->got, next);                                          \
-        CHECK(memcmp(w, got, n * sizeof *w) == 0);                                                 \
-        CHECK(same_state(rng));                                                                    \
-        release(x);                                                                                \
-        release(w);                                                                                \
-        release(got);                                                                              \
-        if (h.values) release((void *)h.values);                                                   \
-    }                                                                                              \
-    static void test_ger_##type(const halp_backend *b, const halp_backend *scalar, size_t n,       \
-                                h_kind kind, rng_pair *rng)                                        \
-    {                                                                                              \
-        const size_t count = row_counts[random_below(COUNT(row_counts))];                          \
-        const size_t ld = n + random_below(40), ldh = HALP_PADDED(n) + 64 * random_below(2);       \
-        double c[10];                                                                              \
-        for (size_t r = 0; r < count; r++) c[r] = ldexp(random_real(), -(int)random_below(12));    \
-        data *x = guarded(n, sizeof *x, random_below(4));                                          \
-        model *w = guarded(count * ld, sizeof *w, 1);                                              \
-        fill_data(x, n, ANY);                                                                      \
-        fill_model(w, count *ld, ANY);                                                             \
-        model *got = guarded_copy(w, count * ld, sizeof *w, 1);                                    \
-        const halp_h h = random_h(ldh, count, kind);                                               \
-        describe("%s ger_%s, n = %zu, %zu rows, h of kind %d", b->name, #type, n, count, kind);    \
-        for (size_t r = 0; r < count; r++) {                                                       \
-            const halp_h h_r = {h.values ? h.values + r * ldh : NULL, h.exponent, h.wide};         \
-            scalar->axpy_##type(n, w + r * ld, x, c[r], h_r, &rng->expected, NULL);                \
-        }                                                                                          \
-        b->ger_##type(n, got, ld, count, x, c, h, ldh, &rng->got, x);                              \
-        CHECK(memcmp(w, got, count *ld * sizeof *w) == 0);                                         \
-        CHECK(same_state(rng));                                                                    \
-        release(x);                                                                                \
-        release(w);                                                                                \
-        release(got);                                                                              \
-        if (h.values) release((void *)h.values);                                                   \
-    }
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#define MODEL int8_t
+#define FILL_DATA fill_i8
+#define FILL_MODEL fill_i8
+#define RANDOM_H random_h_i8
+#define ALIASES
+#include "integers_format.h"
 
-DEFINE_TEST_AXPY(i8, int8_t, int8_t, fill_i8, fill_i8, random_h_i8)
-DEFINE_TEST_AXPY(i8i16, int8_t, int16_t, fill_i8, fill_i16, random_h_i16)
-DEFINE_TEST_AXPY(i16, int16_t, int16_t, fill_i16, fill_i16, random_h_i16)
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define MODEL int16_t
+#define FILL_DATA fill_i8
+#define FILL_MODEL fill_i16
+#define RANDOM_H random_h_i16
+#include "integers_format.h"
 
-/* x may be w itself. */
-#define DEFINE_TEST_ALIAS(type, model, fill)                                                       \
-    static void test_alias_##type(const halp_backend *b, const halp_backend *scalar, size_t n,     \
-                                  double c, rng_pair *rng)                                         \
-    {                                                                                              \
-        const halp_h h = {NULL, 8, 0};                                                             \
-        model *w = guarded(n, sizeof *w, 1);                                                       \
-        fill(w, n, ANY);                                                                           \
-        model *got = guarded_copy(w, n, sizeof *w, 1);                                             \
-        describe("%s axpy_%s of w and w, n = %zu, c = %a", b->name, #type, n, c);                  \
-        scalar->axpy_##type(n, w, w, c, h, &rng->expected, NULL);                                  \
-        b->axpy_##type(n, got, got, c, h, &rng->got, NULL);                                        \
-        CHECK(memcmp(w, got, n * sizeof *w) == 0);                                                 \
-        CHECK(same_state(rng));                                                                    \
-        release(w);                                                                                \
-        release(got);                                                                              \
-    }
-
-DEFINE_TEST_ALIAS(i8, int8_t, fill_i8)
-DEFINE_TEST_ALIAS(i16, int16_t, fill_i16)
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define MODEL int16_t
+#define FILL_DATA fill_i16
+#define FILL_MODEL fill_i16
+#define RANDOM_H random_h_i16
+#define ALIASES
+#include "integers_format.h"
 
 static double random_step(void)
 {

@@ -87,70 +87,42 @@ static void check_correlations(double shared, bool neighbours)
     }
 }
 
-/* `unit`: the coarsest that the step size is rounded to. */
-#define DEFINE_TEST_UPDATE(type, data, model, fill, unit, shared, encode)                          \
-    static void test_update_##type(const halp_backend *b, double c, uint64_t seed)                 \
-    {                                                                                              \
-        static halp_rng rng;                                                                       \
-        data x[ELEMENTS];                                                                          \
-        model w[ELEMENTS];                                                                         \
-        int16_t encoded[HALP_PADDED(ELEMENTS)];                                                    \
-        double h[ELEMENTS];                                                                        \
-        expectation expected[ELEMENTS];                                                            \
-        fill(x, ELEMENTS, ANY);                                                                    \
-        for (int j = 0; j < ELEMENTS; j++) {                                                       \
-            h[j] = random_real();                                                                  \
-            expected[j] = expect_update(c, x[j], h[j], unit);                                      \
-        }                                                                                          \
-        const halp_h h_encoded = encode;                                                           \
-        halp_rng_init(&rng, seed, HALP_STOCHASTIC);                                                \
-        for (int i = 0; i < DRAWS; i++) {                                                          \
-            memset(w, 0, sizeof w);                                                                \
-            b->axpy_##type(ELEMENTS, w, x, c, h_encoded, &rng, NULL);                              \
-            for (int j = 0; j < ELEMENTS; j++) results[i][j] = w[j];                               \
-        }                                                                                          \
-        describe("axpy_%s with c = %g, %d draws", #type, c, DRAWS);                                \
-        check_moments(expected, UPDATE_BIAS, shared);                                              \
-        check_correlations(shared, fmod(c, unit) == 0.0 || sizeof(model) == 1);                    \
-                                                                                                   \
-        halp_rng_init(&rng, seed, HALP_NEAREST);                                                   \
-        memset(w, 0, sizeof w);                                                                    \
-        b->axpy_##type(ELEMENTS, w, x, c, h_encoded, &rng, NULL);                                  \
-        describe("axpy_%s with c = %g, rounded to nearest", #type, c);                             \
-        for (int j = 0; j < ELEMENTS; j++)                                                         \
-            CHECK(fabs(w[j] - expected[j].mean) <= 0.5 + 0.5 * (unit)*abs(x[j]) + UPDATE_BIAS);    \
-    }
+#define FORMAT(op) op##_i8
+#define DATA int8_t
+#define MODEL int8_t
+#define FILL_DATA fill_i8
+#define UNIT 0x1p-15
+#define SHARED SHARED_16_BITS
+#define ENCODE_H(h, out) halp_encode_h_i8(ELEMENTS, 1, h, 1.0, NULL, out)
+#include "statistics_update.h"
 
-DEFINE_TEST_UPDATE(i8, int8_t, int8_t, fill_i8, 0x1p-15, SHARED_16_BITS,
-                   halp_encode_h_i8(ELEMENTS, 1, h, 1.0, NULL, encoded))
-DEFINE_TEST_UPDATE(i8i16, int8_t, int16_t, fill_i8, 0x1p-8, SHARED_32_BITS,
-                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I8I16, NULL, encoded))
-DEFINE_TEST_UPDATE(i16, int16_t, int16_t, fill_i16, 0x1p-16, SHARED_32_BITS,
-                   halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I16, NULL, encoded))
+#define FORMAT(op) op##_i8i16
+#define DATA int8_t
+#define MODEL int16_t
+#define FILL_DATA fill_i8
+#define UNIT 0x1p-8
+#define SHARED SHARED_32_BITS
+#define ENCODE_H(h, out) halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I8I16, NULL, out)
+#include "statistics_update.h"
 
-#define DEFINE_TEST_QUANTIZE(real, integer, type, stored)                                          \
-    static void test_mean_##real##_##integer(const halp_backend *b)                                \
-    {                                                                                              \
-        static halp_rng rng;                                                                       \
-        type x[ELEMENTS];                                                                          \
-        stored q[ELEMENTS];                                                                        \
-        expectation expected[ELEMENTS];                                                            \
-        for (int j = 0; j < ELEMENTS; j++) {                                                       \
-            x[j] = (type)(20.0 * random_real());                                                   \
-            expected[j] = (expectation){x[j] / 0.25, variance_of_rounding(x[j] / 0.25), 1.0};      \
-        }                                                                                          \
-        halp_rng_init(&rng, 7, HALP_STOCHASTIC);                                                   \
-        for (int i = 0; i < DRAWS; i++) {                                                          \
-            b->quantize_##real##_##integer(ELEMENTS, x, 0.25, q, &rng);                            \
-            for (int j = 0; j < ELEMENTS; j++) results[i][j] = q[j];                               \
-        }                                                                                          \
-        describe("quantize_%s_%s, %d draws", #real, #integer, DRAWS);                              \
-        check_moments(expected, QUANTIZE_BIAS, SHARED_16_BITS);                                    \
-        check_correlations(SHARED_16_BITS, true);                                                  \
-    }
+#define FORMAT(op) op##_i16
+#define DATA int16_t
+#define MODEL int16_t
+#define FILL_DATA fill_i16
+#define UNIT 0x1p-16
+#define SHARED SHARED_32_BITS
+#define ENCODE_H(h, out) halp_encode_h_i16(ELEMENTS, 1, h, 1.0, HALP_FRACTION_I16, NULL, out)
+#include "statistics_update.h"
 
-DEFINE_TEST_QUANTIZE(f64, i8, double, int8_t)
-DEFINE_TEST_QUANTIZE(f32, i16, float, int16_t)
+#define REAL double
+#define STORED int8_t
+#define FROM_TO(op) op##_f64_i8
+#include "statistics_quantize.h"
+
+#define REAL float
+#define STORED int16_t
+#define FROM_TO(op) op##_f32_i16
+#include "statistics_quantize.h"
 
 void test_rounding(const halp_backend *scalar)
 {

@@ -38,6 +38,15 @@ def test_the_map_has_every_module():
             assert path.name in tree, path
 
 
+def test_the_map_has_every_file_of_the_c_library_and_no_other():
+    contents = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = contents[contents.index("\nkernels/ ") : contents.index("\nhalpbench/\n")]
+    isa = re.compile(r"(?<=_)(sse41|avx2|avx512\w*|neon|x86)(?=\.)")
+    files = {isa.sub("<isa>", path.name) for path in (ROOT / "kernels").glob("*.[ch]")}
+    named = set(re.findall(r"[\w<>]+\.[ch]\b", tree))
+    assert named == files
+
+
 def test_the_readme_has_every_command():
     listed = re.findall(r"^\| `halpbench ([a-z-]+)`", (ROOT / "README.md").read_text(), flags=re.M)
     usage = re.findall(r"^    ([a-z-]+)", cli._parser().format_help(), flags=re.M)

@@ -1,8 +1,6 @@
-"""examples/epochs.c: an epoch of HALP in C has the bits of ``solve``."""
+"""examples/program/epochs.c: an epoch of HALP in C has the bits of ``solve``."""
 
-import os
 import re
-import shlex
 import shutil
 import subprocess
 import textwrap
@@ -15,8 +13,10 @@ import halpbench
 from halpbench import LeastSquares, kernels
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "epochs.c"
-BUILT, INSTALLED = ROOT / "build" / "prefix", Path(halpbench.__file__).parent
+EXAMPLE = ROOT / "examples" / "program" / "epochs.c"
+INCLUDE = Path(halpbench.get_include())
+LIBRARIES = INCLUDE.parent / "lib"
+COMPILER = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
 
 
 def table(name: str, dtype: type) -> np.ndarray:
@@ -28,26 +28,11 @@ def table(name: str, dtype: type) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """The example, compiled against the library that the build, or the wheel, has."""
-    compilers = (
-        [shlex.split(os.environ["CC"])] if "CC" in os.environ else [["cc"], ["gcc"], ["clang"]]
-    )
-    compiler = next((c for c in compilers if shutil.which(c[0])), None)
-    if compiler is None:
-        pytest.skip("there is no C compiler")
-    prefix = BUILT if BUILT.exists() else INSTALLED
+    """The example, compiled against this installation."""
     out = tmp_path_factory.mktemp("example") / "epochs"
-    flags = ["-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    paths = [
-        f"-I{prefix}/include",
-        str(EXAMPLE),
-        f"-L{prefix}/lib",
-        "-lhalp",
-        "-lm",
-        "-o",
-        str(out),
-    ]
-    subprocess.run([*compiler, *flags, *paths], check=True)
+    flags = ["-std=c11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{INCLUDE}"]
+    libraries = [f"-L{LIBRARIES}", "-lhalp", "-lm"]
+    subprocess.run([COMPILER, *flags, EXAMPLE, *libraries, "-o", out], check=True)
     return out
 
 

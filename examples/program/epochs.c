@@ -5,12 +5,13 @@
  *     halpbench.solve(problem, "halp", "D8M8", "quantized", mu=2000.0, step_size=2.0**-17,
  *                     epoch_length=64, epochs=2, seed=0, batch_size=2).w
  *
- * and of the same with "D8M16". After `make build`, in the folder of the project:
+ * and of the same with "D8M16". Compile it with -ffp-contract=off: fused, a multiplication and an addition
+ * may differ from those of NumPy in the last bit.
  *
- *     cc -std=c11 -O2 -ffp-contract=off -Ibuild/prefix/include examples/epochs.c -Lbuild/prefix/lib \
- *         -lhalp -lm -o epochs
- *
- * (A compiler that fused multiplications and additions here would change last bits.) */
+ *     include=$(python -c 'import halpbench; print(halpbench.get_include())')
+ *     export PKG_CONFIG_PATH=$include/../lib/pkgconfig
+ *     cc -std=c11 -O2 -ffp-contract=off epochs.c $(pkg-config --cflags --libs halp) -o epochs && ./epochs
+ */
 #include <halp/loop.h>
 #include <halp/pass.h>
 

@@ -15,21 +15,32 @@
 #undef _mm512_madd_epi16 /* a macro of four arguments, for two */
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
 
-#define DEFINE_CONVERT(name, source, source_lane, target, target_lane)                             \
-    static inline target name(source a)                                                            \
-    {                                                                                              \
-        source_lane from[16];                                                                      \
-        target_lane to[16];                                                                        \
-        target result;                                                                             \
-        memcpy(from, &a, sizeof a);                                                                \
-        for (int l = 0; l < 16; l++) to[l] = (target_lane)from[l];                                 \
-        memcpy(&result, to, sizeof result);                                                        \
-        return result;                                                                             \
-    }
+static inline __m512i _mm512_cvtepi8_epi32(__m128i a)
+{
+    int8_t from[16];
+    int32_t to[16];
+    memcpy(from, &a, sizeof a);
+    for (int l = 0; l < 16; l++) to[l] = from[l];
+    return _mm512_loadu_si512(to);
+}
 
-DEFINE_CONVERT(_mm512_cvtepi8_epi32, __m128i, int8_t, __m512i, int32_t)
-DEFINE_CONVERT(_mm512_cvtepi16_epi32, __m256i, int16_t, __m512i, int32_t)
-DEFINE_CONVERT(_mm512_cvtepi32_ps, __m512i, int32_t, __m512, float)
+static inline __m512i _mm512_cvtepi16_epi32(__m256i a)
+{
+    int16_t from[16];
+    int32_t to[16];
+    memcpy(from, &a, sizeof a);
+    for (int l = 0; l < 16; l++) to[l] = from[l];
+    return _mm512_loadu_si512(to);
+}
+
+static inline __m512 _mm512_cvtepi32_ps(__m512i a)
+{
+    int32_t from[16];
+    float to[16];
+    memcpy(from, &a, sizeof a);
+    for (int l = 0; l < 16; l++) to[l] = (float)from[l];
+    return _mm512_loadu_ps(to);
+}
 
 static inline int32_t _mm512_reduce_add_epi32(__m512i a)
 {

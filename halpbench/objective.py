@@ -289,9 +289,7 @@ class BlockEngine:
         at_zero = objective.columns.at_zero
         if at_zero is not None and not (w.any() or b.any()):
             if reference is not None:
-                zeros = np.zeros((1, objective.n_outputs))
-                objective.loss.value_and_derivative(zeros, objective.y[:1])
-                reference[...] = zeros
+                reference[...] = _predictions_at_zero(objective)
             return at_zero
         data, columns = objective.rows, objective.columns
         inside, dtype = columns.center_blocks, np.float64 if self.double else data.dtype
@@ -327,6 +325,13 @@ class BlockEngine:
             of_w += block_gradient
             of_b += block_sum
         return objective.mean_of_sums(loss, of_w, of_b, None if inside else columns.mean)
+
+
+def _predictions_at_zero(objective: Objective) -> FloatArray:
+    """Predictions of any sample, (1, n_outputs)."""
+    margins = np.zeros((1, objective.n_outputs))
+    objective.loss.value_and_derivative(margins, objective.y[:1])
+    return margins
 
 
 @dataclass(frozen=True)

@@ -169,32 +169,38 @@ def solve(
         w0=w0,
     )
     history = _History(solver)
-    status, warned = "finished", False
     try:
-        for epoch in range(epochs + 1):
-            row = history.advance(epoch)
-            if not math.isfinite(row["loss"]):
-                status = "diverged"
-                warnings.warn(
-                    f"{algorithm} diverged in epoch {epoch}: try a smaller step_size than "
-                    f"{solver.step_size:.3g}",
-                    DivergenceWarning,
-                    stacklevel=2,
-                )
-                break
-            if solver.mu is not None and row["most_saturated"] and not warned:
-                warned = True
-                warning = saturation_warning(solver.mu, epoch, row["most_saturated"])
-                warnings.warn(warning, stacklevel=2)
-            if callback is not None and callback(dict(row)):
-                status = "stopped"
-                break
-            if row["grad_norm"] <= tol:
-                status = "converged"
-                break
+        status = _run(history, epochs, tol, callback)
     except KeyboardInterrupt:
         raise Interrupted(history.result("interrupted")) from None
+    if status == "diverged":
+        warnings.warn(
+            f"{algorithm} diverged in epoch {history.epoch}: try a smaller step_size than "
+            f"{solver.step_size:.3g}",
+            DivergenceWarning,
+            stacklevel=2,
+        )
+    if solver.mu is not None and (saturated := history.first_saturated()):
+        warnings.warn(saturation_warning(solver.mu, *saturated), stacklevel=2)
     return history.result(status)
+
+
+def _run(
+    history: _History,
+    epochs: int,
+    tol: float,
+    callback: Callable[[dict[str, Any]], object] | None,
+) -> str:
+    """Take epochs until there is a reason to stop, and return it."""
+    for epoch in range(epochs + 1):
+        row = history.advance(epoch)
+        if not math.isfinite(row["loss"]):
+            return "diverged"
+        if callback is not None and callback(dict(row)):
+            return "stopped"
+        if row["grad_norm"] <= tol:
+            return "converged"
+    return "finished"
 
 
 class _History:
@@ -203,6 +209,18 @@ class _History:
     def __init__(self, solver: Solver) -> None:
         self._solver = solver
         self._reached: tuple[NDArray[np.float64], list[dict[str, Any]]] = (solver.w, [])
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch, whatever became of it."""
+        return len(self._reached[1]) - 1
+
+    def first_saturated(self) -> tuple[int, int] | None:
+        """The first epoch in which entries reached an end of their range, and how many."""
+        for row in self._reached[1]:
+            if row["most_saturated"]:
+                return row["epoch"], row["most_saturated"]
+        return None
 
     def advance(self, epoch: int) -> dict[str, Any]:
         """Advance by an epoch, unless this is the start, and describe where that led."""

@@ -195,19 +195,41 @@ static void fold(halp_loop *loop)
     loop->rho = 1.0;
 }
 
+/* Return the largest |z| of a row, and count the entries at an end of their range. */
+static int inspect_i8(size_t n, const int8_t *z, int64_t *saturated)
+{
+    int largest = 0, at_end = 0;
+    for (size_t j = 0; j < n; j++) {
+        const int used = abs(z[j]);
+        largest = used > largest ? used : largest;
+        at_end += used == 127;
+    }
+    *saturated += at_end;
+    return largest;
+}
+
+static int inspect_i16(size_t n, const int16_t *z, int64_t *saturated)
+{
+    int largest = 0, at_end = 0;
+    for (size_t j = 0; j < n; j++) {
+        const int used = abs(z[j]);
+        largest = used > largest ? used : largest;
+        at_end += used == 32767;
+    }
+    *saturated += at_end;
+    return largest;
+}
+
 /* Returns the largest |z|. */
 static int inspect(halp_loop *loop)
 {
-    const int most = largest_integer(loop);
     int largest = 0;
     int64_t saturated = 0;
     for (size_t r = 0; r < loop->outputs; r++) {
-        const char *z = model_row(loop, loop->z, r);
-        for (size_t j = 0; j < loop->n; j++) {
-            const int used = abs(entry(loop, z, j));
-            largest = used > largest ? used : largest;
-            saturated += used == most;
-        }
+        const void *z = model_row(loop, loop->z, r);
+        const int used = loop->format == HALP_I8 ? inspect_i8(loop->n, z, &saturated)
+                                                 : inspect_i16(loop->n, z, &saturated);
+        largest = used > largest ? used : largest;
     }
     if (saturated > loop->saturated) loop->saturated = saturated;
     if (largest * loop->scale_z > loop->reach) loop->reach = largest * loop->scale_z;

@@ -117,15 +117,15 @@ def test_integer_solvers_equal_the_oracle_at_any_width(backend, precision, kind,
         np.testing.assert_array_equal(solver.w, w)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 64])
+@pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("precision", INTEGER_PRECISIONS)
 def test_a_growing_scale_equals_the_oracle(backend, precision, batch_size):
     """Epochs of more than 256 steps, at the first of which the range is far too small."""
     problem = make_problem("squared", 0.01, n=20, d=5)
-    options = {"step_size": 0.002, "epoch_length": 700 * batch_size, "batch_size": batch_size}
+    options = {"step_size": 0.002, "epoch_length": 520 * batch_size, "batch_size": batch_size}
     solver = Solver(problem, "halp", precision, "quantized", **options)
     solver._adaptive._range /= 2**12
-    twin = AdaptiveScale(0.002, batch_size, 700 * batch_size, FORMATS[precision].model.bits)
+    twin = AdaptiveScale(0.002, batch_size, 520 * batch_size, FORMATS[precision].model.bits)
     twin._range /= 2**12
     row = FORMATS[precision]
     path = reference.solve_integer(

@@ -26,12 +26,20 @@ static size_t model_bytes(const halp_loop *loop)
 
 static int largest_integer(const halp_loop *loop) { return loop->format == HALP_I8 ? 127 : 32767; }
 
-/* Whether steps are taken by the kernels for one sample. They round the small coefficients of an int16
- * model too coarsely, which a scale that shrinks with the gradient makes up for; a fixed one does not. */
+/* Whether steps are taken by the kernels for one sample. For an int16 model these have few fraction
+ * bits: too few for a scale that does not shrink with the gradient, and for steps far below a unit. */
 static int is_single(const halp_loop *loop)
 {
     const int is_wide = loop->format == HALP_I16 || loop->format == HALP_I8I16;
-    return loop->batch_size == 1 && !(is_wide && (loop->origin || loop->targets));
+    return loop->batch_size == 1 && !(is_wide && (loop->origin || loop->targets || loop->tiny));
+}
+
+/* Whether all of h is below a sixteenth of a unit. */
+static int is_tiny(const halp_loop *loop)
+{
+    for (size_t j = 0; loop->h && j < loop->outputs * loop->n; j++)
+        if (fabs(loop->h[j]) >= 0.0625) return 0;
+    return 1;
 }
 
 static double shrink_of(const halp_loop *loop, size_t batch)
@@ -129,6 +137,7 @@ static void start(halp_loop *loop)
     loop->reach = 0.0;
     loop->saturated = loop->steps = 0;
     loop->encoded_for = 0;
+    loop->tiny = is_tiny(loop);
     loop->fold_every = steps_to_fold(loop);
     loop->encode_every = steps_to_encode(loop);
     loop->ldh = is_integer(loop) ? HALP_PADDED(loop->n) : loop->n;

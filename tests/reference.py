@@ -449,9 +449,10 @@ class IntegerLoop:
         self.step_size, self.l2 = numbers["step_size"], numbers["l2"]
         self.batch_size, self.grows = numbers["batch_size"], numbers["grows"]
         self.origin, self.margins = numbers["origin"], numbers["margins"]
-        # The kernels for one sample, but for an int16 model with a fixed scale.
-        fixed = z.dtype == np.int16 and (numbers["plain"] or self.origin is not None)
-        self.single = self.batch_size == 1 and not fixed
+        # The kernels for one sample, but for an int16 model with a fixed scale or tiny steps.
+        tiny = h is None or np.abs(h).max() < 1 / 16
+        fine = numbers["plain"] or self.origin is not None or tiny
+        self.single = self.batch_size == 1 and not (z.dtype == np.int16 and fine)
         self.h_factor, self.encoded_for, self.steps, self.reach = 1.0, 0, 0, 0.0
 
     def encode_every(self, samples):

@@ -419,12 +419,36 @@ def test_a_wrong_result_fails_the_gate_whatever_the_first_run_had():
     assert compare.compare([without(run(1), 1), skipped]).shortfalls == []
 
 
-def test_a_run_of_which_nothing_is_left_fails_the_gate(tmp_path):
+@pytest.mark.parametrize("done", [0, 3, 9])
+@pytest.mark.parametrize("across", compare.ACROSS)
+def test_a_contender_that_diverges_fails_the_gate(done, across):
+    """Its epochs may be too few to be compared, or none."""
+    norms = [10.0**-k for k in range(11)]
+    sound = epochs_run(1, norms)
+    (record,) = sound.records
+    svrg, halp = record.series
+    facts = {**halp.facts, "gradient_norms": norms[: done + 1], "diverged": True}
+    halp = altered(
+        halp, samples_ns={k: ns[:done] for k, ns in halp.samples_ns.items()}, facts=facts
+    )
+    broken = replace(sound, records=[altered(record, series=(svrg, halp))])
+    (shortfall,) = compare.compare([sound, broken], across).shortfalls
+    assert str(shortfall) == (
+        f"wrong: HALP D8M8 in figure-1, exact, avx2 (B): diverged, epochs done: {done}"
+    )
+    if done:  # otherwise the first run may have nothing to compare
+        assert compare.compare([broken, sound], across).shortfalls == []
+        assert compare.compare([broken, broken], across).shortfalls == []
+
+
+@pytest.mark.parametrize("across", compare.ACROSS)
+def test_a_run_of_which_nothing_is_left_fails_the_gate(tmp_path, across):
     run(1).save(tmp_path / "A.json")
     nothing = [altered(r, series=(), wrong="1 is 2") for r in run(1).records]
     replace(run(1), records=nothing).save(tmp_path / "B.json")
     paths = [str(tmp_path / f"{name}.json") for name in "AB"]
-    assert cli.main(["compare", *paths, "--fail-below", "0.5"]) == 1
+    gate = ["compare", *paths, "--across", across, "--fail-below", "0.5"]
+    assert cli.main(gate) == 1
 
 
 def test_what_may_be_allowed_is_named(files, capsys):

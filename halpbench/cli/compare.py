@@ -49,8 +49,8 @@ def add_commands(add: Add) -> None:
         "A with B: all samples of a case count.\n\n"
         "With --fail-below it is a failure, too, if a run has lost a case or a contender that the\n"
         "first one has (lost), did not measure it (skipped), or found a wrong result, be it in a\n"
-        "case that the first run lacks (wrong). The record appended last decides. Machines differ\n"
-        "in their backends: across them nothing is lost.\n\n"
+        "case that the first run lacks, or diverged where the first did not (wrong). The record\n"
+        "appended last decides. Machines differ in their backends: across them nothing is lost.\n\n"
         "exit codes: 0 done, 1 a speed is below --fail-below or something is lost, skipped or\n"
         "wrong, 2 the runs cannot be compared",
     )

@@ -181,6 +181,7 @@ class _Samples:
     contender: str
     values: Sequence[float]
     gradient_norms: Sequence[float | None]
+    diverged: bool
 
 
 def _measured(
@@ -193,7 +194,7 @@ def _measured(
     """
     measured: dict[bytes, _Samples] = {}
     for record in _usable(run):
-        norms = {s.contender: s.facts.get("gradient_norms", ()) for s in record.series}
+        facts = {series.contender: series.facts for series in record.series}
         for contender, values in values_of(record).items():
             key = _key(record, contender)
             earlier = measured[key].values if key in measured else ()
@@ -202,7 +203,8 @@ def _measured(
                 record.case["backend"],
                 contender,
                 [*earlier, *values],
-                norms.get(contender, ()),
+                facts[contender].get("gradient_norms", ()),
+                facts[contender].get("diverged", False),
             )
     return measured
 
@@ -304,14 +306,31 @@ def _shortfalls(
     failed = set()
     for record in last.values():
         case = _describe(record)
+        for name, reason in _newly_diverged(first, record):
+            shortfalls.append(Shortfall("wrong", name, letter, reason))
+            failed.add(name)
         if record.wrong is not None:
             shortfalls.append(Shortfall("wrong", case, letter, record.wrong))
             failed.add(case)
         elif record.skipped is not None and case in cases:
             shortfalls.append(Shortfall("skipped", case, letter, record.skipped))
             failed.add(case)
-    lacking = dict.fromkeys(pair for pair in _lacking(first, other) if pair[1] not in failed)
+    lacking = dict.fromkeys(pair for pair in _lacking(first, other) if failed.isdisjoint(pair))
     return shortfalls + [Shortfall("lost", name, letter) for name, _ in lacking]
+
+
+def _newly_diverged(first: Mapping[bytes, _Samples], record: Record) -> list[tuple[str, str]]:
+    """Name the contenders that diverged in a record and did not in the first run."""
+    diverged = [series for series in record.series if series.facts.get("diverged", False)]
+    known = [(series, first.get(_key(record, series.contender))) for series in diverged]
+    return [
+        (
+            f"{series.contender} in {_describe(record)}",
+            f"diverged, epochs done: {len(series.samples_ns['epoch'])}",
+        )
+        for series, before in known
+        if before is not None and not before.diverged
+    ]
 
 
 def _describe(record: Record) -> str:
@@ -453,7 +472,7 @@ def change(row: Row) -> cells.Cell:
 def _machine_tables(rows: Sequence[Row]) -> list[Table]:
     """Make a table of the best backend, for the console, and one of the others."""
     backends = dict.fromkeys(row["backend"] for row in rows)
-    best = BEST if BEST in backends else next(iter(backends))
+    best = BEST if BEST in backends else next(iter(backends), "")
     shown = []
     for title, own, brief in (
         (f"Speedups, {best}", [row for row in rows if row["backend"] == best], True),

@@ -402,6 +402,52 @@ def test_every_table_fits_the_console(store):
     assert "dot, scalar" not in text, "the console shows the best backend alone"
 
 
+@pytest.mark.parametrize("width", [100, 80, 40])
+def test_no_console_is_too_narrow_for_a_whole_number(store, width):
+    """Neither a cell cut short nor the end of a number on a line of its own."""
+    norms = [10.0, *(1.234 * 10.0**-k for k in range(40))]
+    names = [f"{name}, batch 8" for name in ("SVRG D64fM64f", "SVRG D32fM32f", "HALP D8M8")]
+    series = [epochs_series(name, 400_000, 4, norms) for name in names]
+    store.add(epochs(tuple(series), started="2024-02-01T00:00:00+00:00"))
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    reports = tables.build(store)
+    tables.show(reports, console)
+    text = console.file.getvalue()
+    assert "…" not in text
+    shown = [table for report in reports for table in report.tables if table.brief]
+    words = {
+        word
+        for table in shown
+        for row in [table.header, *table.rows]
+        for cell in row
+        for word in cell.split()
+    }
+    assert "1.2e-39" in words
+    assert words <= set(text.split())
+    if width == 100:
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_constants_that_all_share_are_said_once():
+    def constants(*contenders):
+        return cells.constants_of(
+            replace(epochs(), case={**epochs().case, "contenders": contenders})
+        )
+
+    def halp(precision, mu, batch_size=1):
+        of = {"algorithm": "halp", "precision": precision, "mu": mu, "batch_size": batch_size}
+        return {**of, "delta": None}
+
+    known = "l2 0.1; step size 0.01; 100 inner steps an epoch"
+    same = [halp(p, "adaptive", b) for b in (1, 8) for p in ("D8M16", "D8M8")]
+    assert constants(*same) == f"{known}; mu adaptive"
+    batches = [halp("D8M8", 3.0, batch_size) for batch_size in (1, 8)]
+    assert constants(*batches) == f"{known}; mu 3 (D8M8)"
+    differing = [halp("D8M16", 3.0), halp("D8M8", 12.0), halp("D8M8", 12.0, 8)]
+    assert constants(*differing) == f"{known}; mu 3 (D8M16), 12 (D8M8)"
+    assert constants(halp("D8M8", None)) == known
+
+
 def test_files(store):
     written = tables.write(store, tables.build(store))
     assert sorted(path.name for path in written) == [

@@ -228,17 +228,23 @@ def title_of(record: Record) -> str:
 def constants_of(record: Record) -> str:
     """Write the constants that make the measurement: l2, step size, epoch length, mu, delta."""
     problem: Mapping[str, Any] = record.case["problem"]
-    options: dict[str, list[str]] = {}
-    for contender in record.case["contenders"]:
-        for name in ("mu", "delta"):
-            value = contender.get(name)
-            if value is not None:
-                text = value if isinstance(value, str) else f"{value:g}"
-                options.setdefault(name, []).append(f"{text} ({contender['precision']})")
     parts = [
         f"l2 {problem['l2']:g}",
         f"step size {problem['step_size']:g}",
         f"{record.facts['epoch_length']:,} inner steps an epoch",
-        *(f"{name} {', '.join(values)}" for name, values in options.items()),
+        *(_by_precision(record.case["contenders"], name) for name in ("mu", "delta")),
     ]
-    return "; ".join(parts)
+    return "; ".join(filter(None, parts))
+
+
+def _by_precision(contenders: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Write a constant once where all have the same, otherwise beside each precision."""
+    values: dict[str, str] = {}
+    for contender in contenders:
+        value = contender.get(name)
+        if value is not None:
+            text = value if isinstance(value, str) else f"{value:g}"
+            values[f"{text} ({contender['precision']})"] = text
+    if len(values) > 1 and len(set(values.values())) == 1:
+        values = dict.fromkeys(values.values(), "")
+    return f"{name} {', '.join(values)}" if values else ""

@@ -232,19 +232,54 @@ def show(reports: Sequence[Report], console: Console) -> None:
         for table in report.tables:
             if not table.brief:
                 continue
-            view = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-            for index, name in enumerate(table.header):
-                view.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
-            for row in table.rows:
-                # Text, because rich would take an interval in brackets for markup.
-                view.add_row(*map(Text, row))
             console.print(Text(table.title, style="bold"))
-            console.print(view)
+            # Not cropped: half a number is none.
+            console.print(_view(table, console), crop=False)
             for note in table.notes:
                 console.print(Text(note, style="dim"))
             console.print()
         for note in report.notes:
             console.print(Text(note, style="yellow"))
+
+
+def _view(table: Table, console: Console) -> RichTable:
+    """Lay out a table: if it is too wide, intervals and words of headings take lines of their own.
+
+    If even that is too wide for the console, so is the table.
+    """
+    for narrow in (False, True):
+        view = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        rows = [[_stacked(cell) if narrow else cell for cell in row] for row in table.rows]
+        headings = [name.replace(" ", "\n") if narrow else name for name in table.header]
+        for index, column in enumerate(zip(headings, *rows, strict=True)):
+            pieces = [piece for cell in column for piece in _pieces(cell, words=index == 0)]
+            view.add_column(
+                headings[index],
+                justify="left" if index == 0 else "right",
+                no_wrap=index > 0,
+                min_width=max(map(len, pieces), default=0),
+            )
+        for row in rows:
+            # Text, because rich would take an interval in brackets for markup.
+            view.add_row(*map(Text, row))
+        least = console.measure(view, options=console.options.update(width=_ENDLESS)).minimum
+        if least <= console.width:
+            return view
+    view.width = least
+    return view
+
+
+_ENDLESS = 10_000
+
+
+def _stacked(cell: str) -> str:
+    """Put an interval below its number."""
+    return cell.replace(" [", "\n[").replace(" (", "\n(")
+
+
+def _pieces(cell: str, words: bool) -> list[str]:
+    """Split a cell into what stays together: its words, or its lines."""
+    return cell.split() if words else cell.splitlines()
 
 
 def describe_machine(report: Report) -> list[str]:

@@ -419,14 +419,9 @@ def full_case(kind: str, case: Any) -> Any:
     """Return the fields of a case as JSON data, those with defaults included."""
     if kind in CASES:
         known = CASES[kind]
-        return _full(case if isinstance(case, known) else msgspec.convert(case, known))
+        case = case if isinstance(case, known) else msgspec.convert(case, known)
+        return msgspec.json.decode(msgspec.json.encode(case))
     return msgspec.to_builtins(case)
-
-
-def _full(value: Any) -> Any:
-    if isinstance(value, Struct):
-        return {name: _full(getattr(value, name)) for name in value.__struct_fields__}
-    return [_full(item) for item in value] if isinstance(value, tuple) else value
 
 
 def json_schema() -> dict[str, Any]:

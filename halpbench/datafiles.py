@@ -254,6 +254,8 @@ def checked(path: Path, X: Array, y: Array, relabel: bool) -> tuple[Array, Array
             f"{path}: got X of shape {X.shape} and y of shape {y.shape}, expected (N, d) and (N,), "
             "not empty"
         )
+    if y.dtype.kind in "SU":  # text, as in tables
+        y = np.unique(y, return_inverse=True)[1]
     for name, array in (("X", X), ("y", y)):
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{path}: got {name} of dtype {array.dtype}, expected real numbers")

@@ -147,11 +147,11 @@ def load(
           options ``n_features`` for files that lack the last columns, ``zero_based`` (True, False
           or "auto") and ``dtype`` (default: float32, or float64 where a whole number needs it);
         - ``.csv`` with or without a line of names, or ``.parquet`` (which needs pyarrow); option
-          ``target`` for the column with the targets (default: the last one). Text as targets
-          becomes labels in alphabetical order.
+          ``target`` for the column with the targets (default: the last one).
 
         LIBSVM and CSV files may be compressed, ``.gz`` or ``.bz2``. ``~`` is the home folder.
-        Targets that are all whole numbers become int64 in these formats.
+        Targets that are all whole numbers become int64 in these formats. In all of them text as
+        targets becomes labels in alphabetical order.
 
         The option ``relabel=True`` maps the sorted distinct labels to 0, 1, ...
     split : {"train", "test"}

@@ -598,7 +598,8 @@ def test_relabel(tmp_path):
         ({"X": FILE_X[:0], "y": FILE_Y[:0]}, "not empty"),
         ({"X": FILE_X[:, :0], "y": FILE_Y}, "not empty"),
         ({"X": FILE_X.astype(complex), "y": FILE_Y}, "got X of dtype complex128, expected real"),
-        ({"X": FILE_X, "y": FILE_Y.astype(str)}, "got y of dtype <U21, expected real"),
+        ({"X": FILE_X, "y": FILE_Y.astype(complex)}, "got y of dtype complex128, expected real"),
+        ({"X": FILE_X.astype(str), "y": FILE_Y}, "got X of dtype <U32, expected real"),
         ({"X": FILE_X.astype(object), "y": FILE_Y}, "got a file that cannot be read"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from halpbench import cli
-from halpbench.bench import conditioned, curves, experiments, loading, references, theory
+from halpbench.bench import cases, conditioned, curves, experiments, loading, references, theory
 from halpbench.bench.cases import ConditioningCase
 from halpbench.bench.loading import Problems
 from halpbench.bench.records import identity
@@ -117,6 +117,15 @@ def test_an_interrupted_run_goes_on(tmp_path):
     events = []
     experiments.run(todo[:1], store, "other build", on_event=events.append)
     assert [e.what for e in events if e.what != "round"] == ["start", "done"]
+
+
+def test_a_batch_is_a_constant_like_others():
+    def options(**constants):
+        return curves.about(cases.Setting("halp", "D8M8", **constants))["options"]
+
+    assert options(mu="adaptive", batch_size=8) == {"mu": "adaptive", "batch_size": 8}
+    assert options(step_size=0.1, batch_size="auto") == {"step_size": 0.1, "batch_size": "auto"}
+    assert options(delta=0.5) == {"delta": 0.5}, "one sample a step goes without saying"
 
 
 def test_missing_data_is_a_skipped_record(tmp_path, monkeypatch):

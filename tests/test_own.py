@@ -91,6 +91,34 @@ def test_other_faults_are_named(tmp_path, table):
         own.problem(tmp_path / "absent.csv", None, None, 0.0)
 
 
+@pytest.mark.parametrize("text", ["U", "S"])
+def test_classes_of_arrays_are_those_of_tables(tmp_path, text):
+    """Text and whole floats are classes in every kind of file."""
+    labels = np.where(TARGETS > 0, "up", "down")
+    table = own.problem(write(tmp_path / "table.csv", labels), None, None, 0.1)
+    np.savez(tmp_path / "text.npz", X=FEATURES, y=labels.astype(text))
+    np.savez(tmp_path / "floats.npz", X=FEATURES, y=(TARGETS > 0) * 2.0)
+    for name, loss in (("text", None), ("floats", None), ("floats", "softmax")):
+        spec = own.problem(tmp_path / f"{name}.npz", None, loss, 0.1)
+        assert (spec.model, spec.n_classes) == ("softmax", 2)
+        for array, of_table in zip(
+            datasets.load(spec.dataset), datasets.load(table.dataset), strict=True
+        ):
+            np.testing.assert_array_equal(array, of_table)
+    spec = own.problem(tmp_path / "floats.npz", None, "squared", 0.1)
+    assert set(datasets.load(spec.dataset)[1]) == {0.0, 2.0}
+    np.savez(tmp_path / "halves.npz", X=FEATURES, y=(TARGETS > 0) / 2)
+    with pytest.raises(ValueError, match=r"got 0\.5 as a target, expected classes"):
+        own.problem(tmp_path / "halves.npz", None, "softmax", 0.1)
+
+
+def test_features_without_a_step_size_are_refused(tmp_path):
+    np.savez(tmp_path / "huge.npz", X=FEATURES * 1e200, y=TARGETS)
+    spec = own.problem(tmp_path / "huge.npz", None, None, 0.0)
+    with pytest.raises(ValueError, match=r"huge@\w+: got features up to .*e\+200, .* other units"):
+        own.with_constants(spec)
+
+
 def test_data_are_known_by_name_and_content(tmp_path, table):
     spec = own.problem(table, "y", None, 0.0)
     name, _, digest = spec.name.partition("@")

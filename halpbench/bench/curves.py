@@ -127,6 +127,7 @@ def about(setting: Setting) -> dict[str, Any]:
     """Return facts about a contender: its algorithm, precision and constants."""
     names = ("step_size", "mu", "delta")
     given = {name: getattr(setting, name) for name in names}
+    given["batch_size"] = None if setting.batch_size == 1 else setting.batch_size
     return {
         "algorithm": setting.algorithm,
         "precision": setting.precision,

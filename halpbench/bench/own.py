@@ -133,6 +133,7 @@ class DataFile:
         return {}
 
     def _targets(self, y: Array) -> Array:
+        y = datafiles.whole(y)  # so that classes may be floats, whatever the kind of file
         values = np.unique(y)
         if len(values) < 2:
             raise ValueError(
@@ -210,6 +211,11 @@ def with_constants(spec: ProblemSpec) -> tuple[ProblemSpec, tuple[Setting, ...]]
     whole: Any = kind(X, y, l2=spec.l2, **classes)
     # Of all samples: the largest of a part may be smaller.
     step = float(f"{whole.default_step_size():.3g}")
+    if not 0 < step < math.inf:
+        raise ValueError(
+            f"{spec.name}: got features up to {abs(X).max():.2g}, for which float64 holds no step "
+            "size; expected features in other units"
+        )
     step *= _best_factor(part, step)
     size = largest_batch(whole, step)
     return replace(spec, step_size=step), suites.contenders(*[size] * (size > 1))

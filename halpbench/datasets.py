@@ -150,7 +150,7 @@ def load(
           ``target`` for the column with the targets (default: the last one).
 
         LIBSVM and CSV files may be compressed, ``.gz`` or ``.bz2``. ``~`` is the home folder.
-        Targets that are all whole numbers become int64 in these formats. In all of them text as
+        Targets that are all whole numbers become int64 in these formats. Text as
         targets becomes labels in alphabetical order.
 
         The option ``relabel=True`` maps the sorted distinct labels to 0, 1, ...

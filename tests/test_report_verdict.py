@@ -44,6 +44,33 @@ def test_speedups_span_problems_and_machines():
     ]
 
 
+def test_a_claim_has_the_digits_that_the_samples_allow():
+    def spread(low, value, high, **changes):
+        ends = {"epoch_speedup_over_f32_low": low, "epoch_speedup_over_f32_high": high}
+        return epoch("a", "HALP D8M16", value, None, **ends, **changes)
+
+    def number(*rows):
+        return verdict.claims([("x", [report("epochs", list(rows))])])[0]
+
+    sure = spread(1.25, 1.26, 1.27)
+    assert number(sure) == verdict.claims([("x", [report("epochs", [sure, sure])])])[0]
+    assert number(sure).number == "1.26 times as fast"
+    assert "~" not in number(sure).text
+    rough = number(sure, spread(1.06, 1.17, 1.34))
+    assert rough.number == "~1.2 to 1.26 times as fast"
+    assert rough.text.endswith("~: few samples, or samples that scatter.")
+    wild = number(sure, spread(9.0, 126.0, 300.0))
+    assert wild.number == "~1.2 to 300 times as fast", "126 is not a fact"
+    few = number(sure, spread(1.41, 1.42, 1.43, repetitions=3))
+    assert few.number == "1.26 to ~1.4 times as fast"
+
+    ends = {"seconds_low": 1.0, "seconds_high": 2.5}
+    fits = [fit("halpbench", 1e-3, 2.0, **ends), fit("scikit-learn sag", 1e-3, 20.0)]
+    (claim,) = verdict.claims([("x", [report("time_to_accuracy", fits)])])
+    assert claim.number == "~?, scikit-learn: 20.0 s"
+    assert "0.001, ~? times as fast as scikit-learn sag. ~: few" in claim.text
+
+
 def test_another_precision_speaks_where_the_preferred_was_not_measured():
     rows = [epoch("a", "HALP D16M16", 2.0, None)]
     (claim,) = verdict.claims([("x", [report("epochs", rows)])])

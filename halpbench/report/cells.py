@@ -107,11 +107,11 @@ def interval(row: Row | None, name: str) -> Cell:
 def with_interval(number: stats.Estimate) -> Cell:
     """Write a number with its interval, or with the range of few samples."""
     if _wide(number):
-        return Cell(f"{MARK}{_rough(number.low)}-{_rough(number.high)}", number.value)
-    text = str(_certain(number, _number, _rough))
+        return Cell(f"{MARK}{rough(number.low)}-{rough(number.high)}", number.value)
+    text = str(_certain(number, _number, rough))
     # A contender against itself is 1 without doubt.
     if number.low < number.high:
-        write = _rough if MARK in text else _number
+        write = rough if MARK in text else _number
         ends = f"{write(number.low)}-{write(number.high)}"
         text += f" ({ends})" if number.few else f" [{ends}]"
     return Cell(text, number.value)
@@ -121,7 +121,7 @@ def plain(row: Row | None, name: str) -> Cell:
     """Write the number in a column alone; nothing where there is none."""
     if row is None or row.get(name) is None:
         return Cell("")
-    return _certain(estimate(row, name), _number, _rough)
+    return _certain(estimate(row, name), _number, rough)
 
 
 def time(row: Row | None, name: str, seconds_each: float = 1.0) -> Cell:
@@ -157,7 +157,7 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _rough(value: float) -> str:
+def rough(value: float) -> str:
     """Write two significant digits."""
     if value <= 0:
         return f"{value:.0f}"
@@ -176,7 +176,7 @@ def seconds(value: float) -> Cell:
 
 
 def _rough_seconds(value: float) -> str:
-    return _in_unit(value, _rough)
+    return _in_unit(value, rough)
 
 
 def _in_unit(value: float, write: Callable[[float], str]) -> str:

@@ -180,7 +180,7 @@ def _summary(times: Sequence[Row], fits: Sequence[Row]) -> Table:
                 _seconds(ours),
                 _seconds(best),
                 best["contender"] if best else "-",
-                _ratio(best, ours),
+                times_as_fast(ours, best),
             ]
         )
     return Table(
@@ -201,7 +201,8 @@ def shape(row: Row) -> str:
     return f"{row['n_samples']:,} x {row['n_features']:,}"
 
 
-def _ratio(baseline: Row | None, row: Row | None) -> cells.Cell:
+def times_as_fast(row: Row | None, baseline: Row | None) -> cells.Cell:
+    """Write how many times as fast a fit is as another, with the digits that both times have."""
     if baseline is None or row is None or row["seconds"] is None:
         return cells.Cell("-")
     ours, other = cells.estimate(row, "seconds"), cells.estimate(baseline, "seconds")

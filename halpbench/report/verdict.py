@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from halpbench.report import cells
 from halpbench.report.cells import Row
-from halpbench.report.peers import OURS
+from halpbench.report.peers import OURS, times_as_fast
 from halpbench.report.tables import Report
 
 # The contender that the verdict speaks of, if it was measured: 8-bit data, read from memory, are
 # where low precision gains, and a model of 16 bits converges like floating point.
 PREFERRED = "HALP D8M16"
+EXPLAINED = f"{cells.MARK}: few samples, or samples that scatter."
 PEER_PROBLEM, PEER_LIBRARY = "fashion-mnist", "scikit-learn"
 
 
@@ -34,7 +35,10 @@ def claims(machines: Sequence[tuple[str, Sequence[Report]]]) -> list[Claim]:
     found = [*_speedups([halp_rows(reports) for _, reports in machines])]
     for name, reports in machines:
         found += _seconds(reports, f" on {name}" if len(machines) > 1 else "")
-    return found
+    return [
+        claim._replace(text=f"{claim.text} {EXPLAINED}") if cells.MARK in "".join(claim) else claim
+        for claim in found
+    ]
 
 
 def halp_rows(reports: Sequence[Report]) -> list[Row]:
@@ -61,14 +65,14 @@ def _speedups(machines: Sequence[Sequence[Row]]) -> Iterator[Claim]:
     problems = _count(len({row["problem"] for row in rows}), "problem")
     where = f"{problems}, {_count(sum(map(bool, machines)), 'machine')}"
     yield Claim(
-        f"{_range([row['epoch_speedup_over_f32'] for row in rows])} times as fast",
+        f"{_range(rows, 'epoch_speedup_over_f32')} times as fast",
         f"per epoch: {contender} beside SVRG in float32, each with its fastest batch ({where}).",
     )
-    norms = [row["same_norm_speedup_over_f32"] for row in rows]
-    norms = [speedup for speedup in norms if speedup is not None]
-    if norms:
+    same_norm = "same_norm_speedup_over_f32"
+    rows = [row for row in rows if row[same_norm] is not None]
+    if rows:
         yield Claim(
-            f"{_range(norms)} times as fast",
+            f"{_range(rows, same_norm)} times as fast",
             "to the same gradient norm, the least that both reach.",
         )
 
@@ -90,22 +94,28 @@ def _seconds(reports: Sequence[Report], where: str) -> Iterator[Claim]:
         best, peer = (min(rows, key=lambda row: row["seconds"]) for rows in (alike, library))
         other = f"; best peer: {_timed(best)}" if best is not peer else ""
         yield Claim(
-            f"{cells.seconds(ours['seconds'])}, {PEER_LIBRARY}: {cells.seconds(peer['seconds'])}",
+            f"{cells.time(ours, 'seconds')}, {PEER_LIBRARY}: {cells.time(peer, 'seconds')}",
             f"to fit Fashion-MNIST to a gradient norm of {ours['level']:g}{where}, "
-            f"{cells.number(peer['seconds'] / ours['seconds'])} times as fast as "
-            f"{peer['contender']}{other}.",
+            f"{times_as_fast(ours, peer)} times as fast as {peer['contender']}{other}.",
         )
         return
 
 
 def _timed(row: Row) -> str:
-    return f"{row['contender']}, {cells.seconds(row['seconds'])}"
+    return f"{row['contender']}, {cells.time(row, 'seconds')}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
-def _range(values: Sequence[float]) -> str:
-    low, high = cells.number(min(values)), cells.number(max(values))
+def _range(rows: Sequence[Row], name: str) -> str:
+    """Write the least and the largest number of a column, with the digits that they have."""
+    ends = [pick(rows, key=lambda row: row[name]) for pick in (min, max)]
+    low, high = (cells.plain(row, name) for row in ends)
+    if cells.UNKNOWN in (low, high):
+        intervals = [cells.estimate(row, name) for row in rows]
+        least = cells.rough(min(one.low for one in intervals))
+        largest = cells.rough(max(one.high for one in intervals))
+        return f"{cells.MARK}{least} to {largest}"
     return low if low == high else f"{low} to {high}"

@@ -1,5 +1,6 @@
 """The page of the report: what it says, and what a browser makes of it."""
 
+import dataclasses
 import html.parser
 import itertools
 import re
@@ -19,10 +20,10 @@ from test_report_roofline import CEILINGS
 from test_report_roofline import kernel as worked
 from test_report_tables import PROBLEM, call, epochs, kernel
 
-from halpbench.bench import experiments, machine
+from halpbench.bench import experiments, machine, stats
 from halpbench.bench.records import Record
 from halpbench.bench.store import Store, stores
-from halpbench.report import page
+from halpbench.report import cells, page
 from halpbench.report.page import sort_value
 
 NASTY = "<i>\"'&amp;</i><script>alert(1)</script>"
@@ -217,6 +218,28 @@ def test_no_results_make_a_page():
 )
 def test_cells_sort_by_what_they_mean(cell, value):
     assert sort_value(cell) == (value if value is None else pytest.approx(value))
+
+
+def test_a_cell_that_is_not_certain_is_sorted_by_its_number():
+    certain, rough, unknown = (
+        cells.plain({"x": value, "x_low": low, "x_high": high}, "x")
+        for value, low, high in ((2.0, 1.95, 2.05), (2.125, 1.5, 2.5), (9.0, 1.0, 20.0))
+    )
+    assert (certain, rough, unknown) == ("2.00", "~2.1", "~?")
+    assert [sort_value(cell) for cell in (certain, rough, unknown)] == [2.0, 2.125, 9.0]
+    assert sort_value(cells.share(0.25, stats.Estimate(1.0, 0.5, 0.9, 9))) == 0.25
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_the_speedup_to_the_same_norm_is_as_certain_as_in_other_tables(root):
+    (store, *_) = stores(root)
+    (epochs_report,) = (r for r in page.read(store).reports if r.name == "epochs")
+    rows = [
+        {**row, "repetitions": 2, "same_norm_speedup_over_f32_high": 1e9}
+        for row in epochs_report.data["epochs"]
+    ]
+    _, lines = page._headlines([dataclasses.replace(epochs_report, data={"epochs": rows})])
+    assert {str(line.same_norm) for line in lines} == {"~?"}
 
 
 def test_the_template_is_in_the_package(tmp_path):

@@ -87,7 +87,7 @@ class Headline(NamedTuple):
     contender: str
     inner: Speedup
     epoch: Speedup
-    same_norm: float | None
+    same_norm: cells.Cell
 
 
 class Layout(NamedTuple):
@@ -223,10 +223,12 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
 
 
 def sort_value(cell: str) -> float | None:
-    """Return what a cell is sorted by: its leading number, in units without prefix.
+    """Return what a cell is sorted by: its number; of text, the leading one, without prefix.
 
     None for cells without a number, such as "-" and "diverged".
     """
+    if isinstance(cell, cells.Cell) and cell.value is not None:
+        return cell.value
     found = _NUMBER.match(cell)
     if found is None:
         return None
@@ -280,7 +282,7 @@ def _headlines(reports: Sequence[Report]) -> tuple[str, list[Headline]]:
             row["contender"],
             _speedup(row, "inner"),
             _speedup(row, "epoch"),
-            row.get("same_norm_speedup_over_f32"),
+            cells.plain(row, "same_norm_speedup_over_f32"),
         )
         for row in rows
     ]

@@ -454,6 +454,10 @@ def test_a_run_of_which_nothing_is_left_fails_the_gate(tmp_path, across):
 def test_what_may_be_allowed_is_named(files, capsys):
     assert cli.main(["compare", *files, "--fail-below", "0.5", "--allow", "slow"]) == 2
     assert "--allow: got 'slow'; expected some of lost, skipped, wrong" in capsys.readouterr().err
+    assert cli.main(["compare", *files, "--fail-below", "0.5", "--allow", ""]) == 2
+    assert "--allow: got ''; expected some of" in capsys.readouterr().err
+    assert cli.main(["compare", *files, "--allow", "lost"]) == 2
+    assert "--allow needs --fail-below" in capsys.readouterr().err
 
 
 def test_a_gate_that_could_not_close_is_an_error(tmp_path, capsys):

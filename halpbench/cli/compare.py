@@ -76,6 +76,8 @@ def add_commands(add: Add) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int | None:
+    if options.allow is not None and options.fail_below is None:
+        raise ValueError("--allow needs --fail-below, which it lets pass")
     runs = [run for path in options.runs for run in load(path, compare.KINDS)]
     if len(runs) < 2:
         raise ValueError(f"got one run, {runs[0].name}; expected two or more to compare")
@@ -118,7 +120,8 @@ def _gate(comparison: compare.RunComparison, options: argparse.Namespace) -> int
 
 
 def _allowed(options: argparse.Namespace) -> list[str]:
-    return some_of(compare.SHORTFALLS, options.allow, "--allow") if options.allow else []
+    allowed: str | None = options.allow
+    return [] if allowed is None else some_of(compare.SHORTFALLS, allowed, "--allow")
 
 
 def _origins(runs: list[SavedRun]) -> list[str]:

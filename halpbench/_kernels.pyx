@@ -197,7 +197,7 @@ def _rng_from_bytes(bytes state not None):
     if not (
         lane_bits in (16, 32)
         and 0 <= fraction <= lane_bits
-        and 0 <= rng.state.blocks_left <= HALP_BLOCKS_PER_POOL
+        and rng.state.blocks_left <= HALP_BLOCKS_PER_POOL  # below 0 behind a large batch
         and rng.state.rounding in (HALP_STOCHASTIC, HALP_NEAREST)
     ):
         raise ValueError("these bytes are no state of an Rng")

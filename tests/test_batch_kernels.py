@@ -1,6 +1,7 @@
 """margins and update: against their oracles on every backend, their checks, and their rounding."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -447,3 +448,16 @@ def test_batches_in_memory_of_other_kinds():
     kernels.update(memoryview(got), memoryview(x), np.ones((2, 3)), rng=1)
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(kernels.margins(memoryview(x), w), np.full((2, 3), 5.0))
+
+
+@pytest.mark.parametrize("copy", [kernels.Rng.copy, lambda rng: pickle.loads(pickle.dumps(rng))])
+def test_a_state_can_be_copied_behind_any_batch(copy):
+    """A batch takes all of its blocks from one pool, also where fewer were left."""
+    rng = kernels.Rng(3)
+    x, c = np.ones((2, 5000), np.int8), np.full((2, 8), 0.25)
+    for _ in range(20):
+        results = [np.zeros((8, 5000), np.int8) for _ in range(2)]
+        for result, state in zip(results, (copy(rng), rng), strict=True):
+            kernels.update(result, x, c, rng=state)
+        np.testing.assert_array_equal(*results)
+        assert set(np.unique(results[0])) == {-1, 0}

@@ -157,11 +157,12 @@ def quantize(
         If ``bits`` is neither 8 nor 16, ``scale`` is not finite and positive, ``x`` has NaN or
         infinite entries, or ``rounding`` is not that of the state ``rng``.
     """
-    x = np.asarray(x, order="C")
+    x = np.require(x, None, ["C", "A"])
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"x must be float32 or float64, got {x.dtype}")
     if not isinstance(bits, int | np.integer) or bits not in INTEGERS:
         raise ValueError(f"bits must be 8 or 16, got {bits!r}")
+    bits = int(bits)  # 2**15 has no room in a NumPy integer of 8 bits
     largest = max(float(x.max()), -float(x.min())) if x.size else 0.0
     if not np.isfinite(largest):
         raise ValueError("x must be finite")
@@ -200,7 +201,7 @@ def dequantize(
     ValueError
         For other scales.
     """
-    q = np.asarray(q, order="C")
+    q = np.require(q, None, ["C", "A"])
     if q.dtype not in INTEGERS.values():
         raise TypeError(f"q must be int8 or int16, got {q.dtype}")
     if np.dtype(dtype) not in (np.float32, np.float64):

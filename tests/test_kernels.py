@@ -1166,6 +1166,24 @@ def test_a_state_rounds_in_its_own_way_where_no_rounding_is_given():
     assert 400 < np.count_nonzero(q) < 600
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("integer", [int, np.int8, np.uint8, np.int64])
+def test_any_integer_says_how_many_bits(bits, integer):
+    q, scale = kernels.quantize([-2.0, 0.0, 1.0], integer(bits), rounding="nearest")
+    top = 2 ** (bits - 1) - 1
+    assert scale == 2.0 / top
+    assert type(scale) is float
+    assert q.tolist() == [-top, 0, (top + 1) // 2]
+
+
+def test_quantize_and_dequantize_take_what_is_not_aligned():
+    x = np.frombuffer(b"." + np.array([-2.0, 1.0]).tobytes(), np.float64, offset=1)
+    q, scale = kernels.quantize(x, 16, rounding="nearest")
+    assert q.tolist() == [-32767, 16384]
+    q = np.frombuffer(b"." + q.tobytes(), np.int16, offset=1)
+    assert kernels.dequantize(q, scale, np.float64).tolist() == [-2.0, 16384 * scale]
+
+
 def test_quantize_and_dequantize_check_their_arguments():
     x = np.ones(5)
     for bits in (4, 32, "8", 8.0, True, None, [8], np.array([8]), 10**400):

@@ -359,6 +359,31 @@ def test_an_interruption_while_importing_is_as_quiet_as_later(module):
     assert done.stdout == ""
 
 
+INTERRUPTED_START = """
+import signal, sys
+from halpbench.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.modules.pop({module!r}, None)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["halpbench.cli", "argparse", "halpbench.cli.common"])
+def test_an_interruption_before_the_command_line_is_there(module):
+    """The command itself, with a finder in the way of what it imports first."""
+    code = INTERRUPTED_START.format(module=module)
+    done = run_python(code)
+    assert done.returncode == 130
+    assert lines_of(done.stderr) == ["halpbench: interrupted"]
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize("module", ["halpbench.kernels", "halpbench.datasets"])
 def test_a_module_that_cannot_be_imported_is_one_line(module):
     what = "raise ImportError('cannot load it')"

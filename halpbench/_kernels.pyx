@@ -23,7 +23,7 @@ from cpython.pythread cimport (
     PyThread_release_lock,
     WAIT_LOCK,
 )
-from libc.math cimport isfinite
+from libc.math cimport frexp, isfinite, ldexp
 from libc.stdint cimport int8_t, int16_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -703,7 +703,8 @@ def accumulate(g, x, b):
 
     Rows go in blocks of 64. A block is summed in the precision of ``x`` (int16: in float32; int8:
     in integers, with ``b`` rounded to 2**-28 of the largest of its column and block), and added
-    to ``g``.
+    to ``g``. A ``b`` whose largest magnitude is outside 2**-65 .. 2**64 is brought to 1 first, by
+    a power of two, where that is in float32.
 
     Parameters
     ----------
@@ -711,8 +712,7 @@ def accumulate(g, x, b):
     x : ndarray of shape (N, n)
         int8, int16, float32 or float64.
     b : array_like of shape (N, C)
-        Finite, also in float32 unless ``x`` is int8 or float64. It may overlap with ``g``: its
-        values are those before the call.
+        Finite. It may overlap with ``g``: its values are those before the call.
 
     Raises
     ------
@@ -722,22 +722,41 @@ def accumulate(g, x, b):
         For shapes that do not fit, arrays that are not contiguous, integers out of range, a ``b``
         that is not finite, or an ``x`` that overlaps with ``g``. ``g`` is then unchanged.
     """
-    cdef Operand sums = operand(g, "g", 2, True), data = operand(x, "x", 2, False), weights
-    cdef size_t row = 0, rows
+    cdef Operand sums = operand(g, "g", 2, True), data = operand(x, "x", 2, False), weights, part
+    cdef size_t row = 0, rows, i
+    cdef int exponent = 0
     if sums.dtype != F64:
         raise TypeError(f"g must be float64, got {NAMES[sums.dtype]}")
     check_length(data.columns, sums.columns, "columns of x")
-    weights = reals(b, "b", (data.rows, sums.rows),
-                    F64 if data.dtype == I8 or data.dtype == F64 else F32, sums)
+    weights = reals(b, "b", (data.rows, sums.rows), F64, sums)
     check_apart(data, sums)
     check_range(data)
-    if sums.columns == 0 or sums.rows == 0:
+    if data.view.len == 0 or sums.rows == 0:
         return
+    if data.dtype == I16 or data.dtype == F32:
+        weights = _in_float32(weights, &exponent)
+    part = sums
+    if exponent:
+        part = operand(np.zeros((sums.rows, sums.columns)), "g", 2, True)
     with nogil:
         while row < data.rows:
             rows = min(<size_t> HALP_MOST_ROWS, data.rows - row)
-            _accumulate_block(sums, data, weights, row, rows)
+            _accumulate_block(part, data, weights, row, rows)
             row += rows
+        if exponent:
+            for i in range(sums.rows * sums.columns):
+                (<double *> sums.data)[i] += ldexp((<const double *> part.data)[i], exponent)
+
+
+cdef Operand _in_float32(Operand b, int *exponent):
+    """b / 2^exponent in float32; an exponent other than 0 only where b is all tiny, or huge."""
+    array = <object> b.view.obj
+    frexp(max(array.max(), -array.min()), exponent)
+    if -64 <= exponent[0] <= 64:  # a block of int16 data then stays below 2^(64 + 15 + 6)
+        exponent[0] = 0
+    else:
+        array = np.ldexp(array, -exponent[0])
+    return operand(array.astype(np.float32), b.name, 2, False)
 
 
 cdef void _accumulate_block(Operand g, Operand x, Operand b, size_t row,

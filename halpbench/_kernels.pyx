@@ -640,7 +640,7 @@ def axpy(z, x, c, h=None, rng=None, rounding=None):
 
     The step of SVRG and HALP (De Sa et al. 2018, Algorithm 2). An integer ``z`` is rounded
     stochastically, ``E z = z - (c x + h)`` to 2**-8 of a unit, and saturates at the ends of its
-    symmetric range.
+    symmetric range; so does a step ``c x + h`` of an int16 ``z`` beyond +-32768 units.
 
     Parameters
     ----------
@@ -651,7 +651,8 @@ def axpy(z, x, c, h=None, rng=None, rounding=None):
     c : float
         In units of ``z`` per unit of ``x``. Beyond +-255 (int8), +-2**14 (int16) it saturates.
     h : array_like of shape (n,), optional
-        In units of ``z``; held as 16-bit fixed point for an integer ``z``. It may overlap with
+        In units of ``z``; held as 16-bit fixed point for an integer ``z``, beyond +-127 (int8),
+        +-8191 (int16 data) or +-32767 (int8 data, int16 model) it saturates. It may overlap with
         ``z``: its values are those before the call.
     rng : int, Rng, optional
         Seed, or state that goes on from call to call; for an integer ``z``.
@@ -907,7 +908,8 @@ def update(w, x, c, h=None, rng=None, rounding=None):
 
     A step of SVRG and HALP (De Sa et al. 2018, Algorithm 2) on several samples, all at the same
     model. An integer ``w`` is rounded stochastically, so that ``E w = w - (c.T @ x + h)`` wherever
-    nothing saturates, and saturates at the ends of its symmetric range. The coefficients of an
+    nothing saturates, and saturates at the ends of its symmetric range; so does the step that is
+    subtracted, at +-128 (int8) or +-32768 (int16) units. The coefficients of an
     output are first rounded at random to multiples of a power of two, the finest at which their
     magnitudes add up to at most 124 (int8 ``x``) or 2**14 (int16); those of an output that no power
     holds saturate.

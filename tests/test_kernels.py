@@ -720,6 +720,28 @@ def test_accumulate_refuses(change, error, match):
     np.testing.assert_array_equal(given["g"], before)
 
 
+@pytest.mark.parametrize(
+    ("data", "model", "most"), [(I8, I8, 127), (I8, I16, 32767), (I16, I16, 8191)]
+)
+def test_constants_saturate_where_the_documentation_says(backend, data, model, most):
+    x = np.zeros(40, data)
+    for h in (0.9 * most, 2.0 * most, -3.0 * most):
+        z = np.zeros(40, model)
+        kernels.axpy(z, x, 0.0, np.full(40, h), rounding="nearest")
+        assert set(z) <= {-round(np.clip(h, -most, most)), -round(np.clip(h, -most - 1, most + 1))}
+
+
+@pytest.mark.parametrize(("model", "most"), [(I8, 128), (I16, 32768)])
+def test_steps_saturate_before_they_are_subtracted(backend, model, most):
+    x = np.full(40, most - 1, model)
+    z = x.copy()
+    kernels.axpy(z, x, 3.0, rounding="nearest")
+    assert set(z) <= ({1 - most} if model == I8 else {-1, 0})
+    w = np.stack([x])
+    kernels.update(w, np.stack([x]), [[3.0]], rounding="nearest")
+    assert set(w[0]) == {-1} or set(w[0]) == {0}
+
+
 def test_accumulate_refuses_to_overwrite_its_data():
     g = np.ones((2, 5))
     with pytest.raises(ValueError, match="x and g overlap"):

@@ -333,6 +333,15 @@ def test_an_empty_backend_is_none():
     assert done.stdout.strip() == kernels.backends()[0]
 
 
+def test_only_a_backend_that_is_forced_is_said_to_be(monkeypatch):
+    for name, said in (("", False), ("scalar", True)):
+        monkeypatch.setenv("HALPBENCH_ISA", name)
+        forced = [
+            line for line in machine.warnings_for(machine.record()) if "HALPBENCH_ISA" in line
+        ]
+        assert bool(forced) is said
+
+
 RAISING = """
 import signal, sys
 from halpbench import cli
@@ -502,3 +511,27 @@ def test_deep_learning_without_torch(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert cli.main(command) == 2
     assert "pip install '.[deep]'" in capsys.readouterr().err
+
+
+def test_a_reader_of_a_table_that_has_seen_enough_is_no_bad_judgement():
+    """As `head`: a pipe without a reader; `info` prints through rich, which would exit with 1."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "halpbench", "info"], stdout=write, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_error_that_cannot_be_told_has_its_exit_code():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        for command in (["report", "--results", "/nowhere"], ["info"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "halpbench", *command], stdout=full, stderr=full
+            )
+            assert done.returncode == 2

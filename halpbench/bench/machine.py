@@ -145,7 +145,7 @@ def warnings_for(machine: Mapping[str, Any]) -> list[str]:
         sentences.append("only one core is usable: the system's own work shares it")
     if "OPENBLAS_CORETYPE" in os.environ:
         sentences.append(f"OPENBLAS_CORETYPE is set to {os.environ['OPENBLAS_CORETYPE']!r}")
-    if "HALPBENCH_ISA" in os.environ:
+    if os.environ.get("HALPBENCH_ISA"):
         sentences.append(f"HALPBENCH_ISA forces the backend {os.environ['HALPBENCH_ISA']!r}")
     return sentences
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,8 +166,12 @@ def console() -> Console:
     """Standard output, as wide as the tables are made for."""
     from rich.console import Console
 
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with 1, which is for judgements
+
     terminal = Console()
-    return Console(width=min(terminal.width, CONSOLE_WIDTH) if terminal.is_terminal else 100)
+    return Output(width=min(terminal.width, CONSOLE_WIDTH) if terminal.is_terminal else 100)
 
 
 def warn(sentences: Iterable[str]) -> None:
@@ -178,7 +182,8 @@ def warn(sentences: Iterable[str]) -> None:
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on standard error: a line, whatever is in the text."""
-    print(f"halpbench: {_CONTROL.sub(_escaped, text)}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told; the exit code still says it
+        print(f"halpbench: {_CONTROL.sub(_escaped, text)}", file=sys.stderr)
 
 
 # Control characters and lone surrogates: in names of files, in values of options.

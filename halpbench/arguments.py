@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["count", "one_of", "positive"]
+from halpbench._kernels import real_number
+
+__all__ = ["count", "one_of", "positive", "reals"]
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -17,17 +18,44 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def positive(name: str, value: float) -> float:
-    """Return `value` as a float if it is finite and positive; raise ValueError otherwise."""
-    value = float(value)
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value
+    """Return `value` as a float, checked by `real_number`, with its errors."""
+    return real_number(value, name, positive=True)
 
 
-def count(name: str, value: int, least: int) -> int:
-    """Return `value` as an int; raise TypeError unless it is one, ValueError if it is too small."""
+def reals(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy of `value` in float64.
+
+    Raises
+    ------
+    TypeError
+        If its entries are no real numbers.
+    ValueError
+        If it has another shape, or entries that are not finite.
+    """
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiuO":
+        raise TypeError(f"{name} must be real, got {given.dtype}")
+    if given.dtype.kind == "O":
+        entries = [real_number(entry, name) for entry in given.ravel()]
+        given = np.array(entries, np.float64).reshape(given.shape)
+    array = np.array(given, np.float64)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite and of shape {shape}, got {array.shape}")
+    return array
+
+
+def count(name: str, value: int, least: int, most: int | None = None) -> int:
+    """Return `value` as an int; TypeError if it is none, ValueError if it is out of range."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name} must be at least {least}, got {_shown(value)}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be from {least} to {most}, got {_shown(value)}")
     return int(value)
+
+
+def _shown(value: int) -> str:
+    """Return the digits, or only their number where Python may refuse to print them."""
+    bits = int(value).bit_length()
+    return str(value) if bits <= 128 else f"one of {bits} bits"

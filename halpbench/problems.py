@@ -10,8 +10,6 @@ float64; the data are converted a block of rows at a time.
 
 from __future__ import annotations
 
-import math
-import numbers
 import operator
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -19,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from halpbench._kernels import real_number
 from halpbench.losses import SOFTMAX, SQUARED, Loss
 from halpbench.rows import Rows
 
@@ -454,11 +453,10 @@ def _checked_data(X: NDArray[Any]) -> NDArray[Any]:
 
 
 def _checked_l2(l2: float) -> float:
-    if not isinstance(l2, numbers.Real):
-        raise TypeError(f"l2: got {type(l2).__name__}, expected a real number")
-    if not (math.isfinite(l2) and l2 >= 0.0):
-        raise ValueError(f"l2: got {l2}, expected a finite number >= 0")
-    return float(l2)
+    number = real_number(l2, "l2")
+    if number < 0.0:
+        raise ValueError(f"l2: got {number}, expected a finite number >= 0")
+    return number
 
 
 def _checked_vector(y: ArrayLike, n_samples: int) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from halpbench.arguments import count, one_of, positive
+from halpbench.arguments import count, one_of, positive, reals
 from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     CHECKED_BATCHES,
@@ -472,9 +472,8 @@ def _derivative_change(
 
 def _start(problem: Problem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:
     """Return the first centre, representable where the model is what is rounded."""
-    w = np.zeros(problem.weight_shape) if w0 is None else np.array(w0, np.float64)
-    if w.shape != problem.weight_shape or not np.isfinite(w).all():
-        raise ValueError(f"w0: got shape {w.shape}, expected finite {problem.weight_shape}")
+    shape = problem.weight_shape
+    w = np.zeros(shape) if w0 is None else reals("w0", w0, shape)
     if settings.algorithm.rounded and not settings.algorithm.centered:
         # Not at random: the start is the same for every seed, as in the compiled solvers.
         nearest = replace(settings.model, rounding="biased")

@@ -24,7 +24,7 @@ ALLOWED = {
     "losses": set(),
     "parallel": set(),
     "objective": {"losses", "rows", "parallel"},
-    "problems": {"losses", "rows"},
+    "problems": {"kernels", "losses", "rows"},
     "datafiles": set(),
     "datasets": {"datafiles"},
     "solvers": {
@@ -39,7 +39,7 @@ ALLOWED = {
         "kernels",
         "memory",
     },
-    "arguments": set(),
+    "arguments": {"kernels"},
     "batches": {"problems"},
     "simulate": {"arguments", "batches", "fixedpoint", "problems"},
     "theory": {"arguments", "batches", "fixedpoint", "problems"},

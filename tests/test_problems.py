@@ -379,10 +379,18 @@ def test_data_must_be_finite(value, dtype):
 @pytest.mark.parametrize("problem_class", [LeastSquares, SoftmaxRegression])
 @pytest.mark.parametrize(
     ("l2", "error"),
-    [(-1e-9, ValueError), (np.nan, ValueError), (np.inf, ValueError), ("1", TypeError)],
+    [
+        (-1e-9, ValueError),
+        (np.nan, ValueError),
+        (np.inf, ValueError),
+        (10**400, ValueError),
+        ("1", TypeError),
+        (True, TypeError),
+        (1j, TypeError),
+    ],
 )
 def test_wrong_l2(problem_class, l2, error):
-    with pytest.raises(error, match=r"l2: got .*, expected"):
+    with pytest.raises(error, match=r"l2(: got .*, expected| must be .*, got)"):
         problem_class(np.eye(2), [0, 1], l2=l2)
 
 

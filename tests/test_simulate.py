@@ -506,8 +506,8 @@ def test_bits_of_another_type_are_refused(bits):
         ({"batch_size": 65}, "batch_size: got 65, expected an integer from 1 to 64"),
         ({"batch_size": "all"}, "batch_size: got 'all', expected .* or \"auto\""),
         ({"multiplier_bits": 1}, "bits must be from 2 to 24"),
-        ({"w0": np.zeros(3)}, r"w0: got shape \(3,\), expected finite \(7,\)"),
-        ({"w0": np.full(7, np.nan)}, "w0: got shape"),
+        ({"w0": np.zeros(3)}, r"w0 must be finite and of shape \(7,\), got \(3,\)"),
+        ({"w0": np.full(7, np.nan)}, "w0 must be finite and of shape"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message, least_squares):

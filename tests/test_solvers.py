@@ -12,7 +12,7 @@ import tolerances
 from sklearn.datasets import load_digits, make_regression
 from sklearn.linear_model import LogisticRegression
 
-from halpbench import LeastSquares, SoftmaxRegression, kernels, solve
+from halpbench import LeastSquares, SoftmaxRegression, kernels, simulate, solve
 from halpbench import rows as rows_module
 from halpbench.fixedpoint import AdaptiveScale, SaturationWarning
 from halpbench.formats import FORMATS
@@ -636,6 +636,31 @@ def test_float64_data_beyond_float32_are_refused_by_float32():
 def test_unknown_names_and_bad_numbers_are_refused(options, match):
     with pytest.raises(ValueError, match=match):
         solve(make_problem("squared", 0.1), **options)
+
+
+@pytest.mark.parametrize("name", ["step_size", "mu", "delta", "epoch_length"])
+@pytest.mark.parametrize("value", ["1", b"1", True, np.True_, 1j, [1], object()], ids=repr)
+def test_numbers_of_other_types_are_refused(name, value):
+    expected = TypeError if name == "epoch_length" or not isinstance(value, list) else ValueError
+    with pytest.raises(expected, match=name):
+        solve(make_problem("squared", 0.1), **{name: value})
+
+
+@pytest.mark.parametrize("start", [np.full(7, 1j), ["1"] * 7, [True] * 7, [None] * 7], ids=repr)
+@pytest.mark.parametrize("solver", [solve, simulate.solve], ids=["compiled", "simulated"])
+def test_a_start_is_of_real_numbers(solver, start):
+    problem = make_problem("squared", 0.1)
+    with pytest.raises(TypeError, match="w0 must be"):
+        solver(problem, w0=np.resize(start, problem.weight_shape))
+    with pytest.raises(ValueError, match="w0 must be finite"):
+        solver(problem, w0=np.full(problem.weight_shape, 10**400))
+
+
+@pytest.mark.parametrize("name", ["step_size", "mu", "delta", "batch_size", "seed"])
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["huge", "minus huge"])
+def test_integers_beyond_all_doubles_are_values_out_of_range(name, value):
+    with pytest.raises(ValueError, match="seed|non-negative" if name == "seed" else name):
+        solve(make_problem("squared", 0.1), **{name: value})
 
 
 def test_unknown_options_are_refused():

@@ -3,9 +3,7 @@
 """The inner loop and the full-gradient pass of kernels/, behind checks of every argument."""
 
 from libc.math cimport sqrt
-from libc.stdint cimport int32_t, int64_t, uint64_t
-
-import math
+from libc.stdint cimport INT64_MAX, UINT64_MAX, int32_t, int64_t
 
 import numpy as np
 
@@ -20,7 +18,10 @@ from halpbench._kernels cimport (
     active_backend,
     halp_backend,
     halp_loss,
+    real_number,
 )
+
+from halpbench.arguments import count as integer
 
 # DMGC name -> format, dtype of the data, dtype of the model.
 FORMATS = {
@@ -71,12 +72,6 @@ cdef size_t _target_count(int loss, size_t outputs):
     return outputs if loss == HALP_SQUARED else 1
 
 
-def _positive(str name, double value):
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value
-
-
 cdef const double *_doubles(array, str name, rows, columns, bint output=False) except? NULL:
     """Address of a C-contiguous matrix of float64; None for none."""
     if array is None:
@@ -85,6 +80,13 @@ cdef const double *_doubles(array, str name, rows, columns, bint output=False) e
     if not array.flags.c_contiguous:
         raise ValueError(f"{name} must be C-contiguous, got strides {array.strides}")
     return address
+
+
+cdef int _check_apart(output, array, str message) except -1:
+    """Refuse to read what is being written."""
+    if array is not None and np.may_share_memory(output, array):
+        raise ValueError(message)
+    return 0
 
 
 def _check_labels(targets, int loss, outputs):
@@ -150,9 +152,8 @@ cdef class InnerLoop:
         self._keep = None
 
     def __init__(self, str precision, loss, x, z, *, h=None, reference=None, origin=None,
-                 margins=None, targets=None, double scale_x=1.0, double scale_z=1.0,
-                 double step_size, double l2=0.0, int batch_size=1, int64_t samples,
-                 bint grows=False, Rng rng=None):
+                 margins=None, targets=None, scale_x=1.0, scale_z=1.0, step_size, l2=0.0,
+                 batch_size=1, samples, bint grows=False, Rng rng=None):
         if self._keep is not None:
             raise RuntimeError("an InnerLoop is initialized once")
         cdef halp_loop *loop = &self.loop
@@ -170,6 +171,8 @@ cdef class InnerLoop:
             raise ValueError("grows is for integer models without an origin")
         loop.grows = grows
         loop.rng, self._rng = NULL if rng is None else &rng.state, rng
+        for a in (x, origin, reference, margins, targets):
+            _check_apart(z, a, "z must not overlap with any other array")
         self._keep = (x, z, origin, whole, reference, margins, targets)
         with nogil:
             self._acquire_rng()
@@ -201,8 +204,6 @@ cdef class InnerLoop:
             if origin.strides != z.strides:
                 raise ValueError(f"origin must have the strides of z, {z.strides}, got "
                                  f"{origin.strides}")
-        if any(a is not None and np.may_share_memory(a, z) for a in (x, origin)):
-            raise ValueError("z must not overlap with x or origin")
         self.n_samples = x.shape[0]
         self.loop.n, self.loop.outputs = min(x.shape[1], z.shape[1]), z.shape[0]
         self.loop.row_bytes, self.loop.ldz = x.strides[0], z.strides[0] // z.itemsize
@@ -223,19 +224,17 @@ cdef class InnerLoop:
         elif loop.loss.needs_reference and reference is None:
             raise ValueError(f"the {loop.loss.name.decode()} loss needs a reference, or targets")
 
-    cdef _set_numbers(self, double scale_x, double scale_z, double step_size, double l2,
-                      int batch_size, int64_t samples):
+    cdef _set_numbers(self, scale_x, scale_z, step_size, l2, batch_size, samples):
         cdef halp_loop *loop = &self.loop
-        if not 1 <= batch_size <= HALP_MOST_BATCH:
-            raise ValueError(f"batch_size must be from 1 to {HALP_MOST_BATCH}, got {batch_size}")
-        if samples < 0:
-            raise ValueError(f"samples must not be negative, got {samples}")
-        loop.scale_x, loop.scale_z = _positive("scale_x", scale_x), _positive("scale_z", scale_z)
-        loop.step_size = _positive("step_size", step_size)
-        if not (l2 >= 0 and batch_size * step_size * l2 < 1):
+        loop.batch_size = integer("batch_size", batch_size, 1, HALP_MOST_BATCH)
+        loop.samples = integer("samples", samples, 0, INT64_MAX)
+        loop.scale_x = real_number(scale_x, "scale_x", True)
+        loop.scale_z = real_number(scale_z, "scale_z", True)
+        loop.step_size = real_number(step_size, "step_size", True)
+        loop.l2 = real_number(l2, "l2")
+        if not (loop.l2 >= 0 and loop.batch_size * loop.step_size * loop.l2 < 1):
             raise ValueError("l2 must be from 0 to below 1 / (batch_size * step_size), got "
                              f"{l2}, {batch_size} and {step_size}")
-        loop.l2, loop.batch_size, loop.samples = l2, batch_size, samples
 
     cdef _padded_h(self, h):
         self.loop.h = NULL
@@ -280,6 +279,7 @@ cdef class InnerLoop:
         """
         cdef int64_t count = samples.shape[0], t
         cdef int32_t lowest = 0, highest = 0
+        _check_apart(self._keep[1], samples, "samples must not overlap with z")
         with nogil:
             for t in range(count):
                 lowest = min(lowest, samples[t])
@@ -351,7 +351,7 @@ cdef class GradientPass:
         self._keep = None
 
     def __init__(self, x, targets, loss, Py_ssize_t outputs, *, gradient=None, reference=None,
-                 margins=None, added=None, double scale_x=1.0, bint fused=False):
+                 margins=None, added=None, scale_x=1.0, bint fused=False):
         if self._keep is not None:
             raise RuntimeError("a GradientPass is initialized once")
         cdef halp_pass *data_pass = &self.data_pass
@@ -379,7 +379,7 @@ cdef class GradientPass:
         data_pass.reference = <double *> _doubles(reference, "reference", rows, outputs, True)
         data_pass.margins = <double *> _doubles(margins, "margins", rows, outputs, True)
         data_pass.added = <double *> _doubles(added, "added", rows, outputs, True)
-        data_pass.scale_x = _positive("scale_x", scale_x)
+        data_pass.scale_x = real_number(scale_x, "scale_x", True)
         data_pass.w = NULL
         kept = [a for a in (gradient, reference, margins, added) if a is not None]
         for i, out in enumerate(kept):
@@ -406,7 +406,7 @@ cdef class GradientPass:
         """
         return self.data_pass.rounding
 
-    def at(self, w, *, double scale_w=1.0, bint moves=False, uint64_t seed=0):
+    def at(self, w, *, scale_w=1.0, bint moves=False, seed=0):
         """Say of which model the next rows are.
 
         Parameters
@@ -422,28 +422,35 @@ cdef class GradientPass:
             Of the rounding of integers: another one for each pass.
         """
         cdef halp_pass *data_pass = &self.data_pass
+        cdef const void *address
+        cdef double scale
         dtypes = self._x.dtype.name, getattr(getattr(w, "dtype", None), "name", "")
         if dtypes not in PASS_FORMATS:
             raise TypeError(f"w must suit x of {dtypes[0]}, got {dtypes[1] or type(w).__name__}")
         if moves and self._x.dtype.kind != "i":
             raise ValueError("margins of integers can move, got floats")
-        data_pass.w = _address(w, "w", dtypes[1], data_pass.outputs, None)
+        address = _address(w, "w", dtypes[1], data_pass.outputs, None)
+        for out in self._keep[1:]:
+            _check_apart(out, w, "w must not overlap with arrays that are written to")
+        scale = real_number(scale_w, "scale_w", True)
+        data_pass.seed = integer("seed", seed, 0, UINT64_MAX)
+        self._w, data_pass.w = w, address
         data_pass.n = min(self._x.shape[1], w.shape[1])
         data_pass.ldw = w.strides[0] // w.itemsize
         data_pass.format = PASS_FORMATS[dtypes]
-        data_pass.scale_w = _positive("scale_w", scale_w)
-        data_pass.moves, data_pass.seed = moves, seed
+        data_pass.scale_w, data_pass.moves = scale, moves
         data_pass.total_loss = data_pass.rounding = 0.0
-        self._w = w
 
-    def run(self, Py_ssize_t start, Py_ssize_t stop):
+    def run(self, start, stop):
         """Add the rows ``start`` to ``stop`` to the loss and the gradient."""
         if self.data_pass.w is NULL:
             raise ValueError("at() must say of which model the rows are")
-        if not 0 <= start <= stop <= self.n_samples:
-            raise ValueError(f"rows must be within 0 .. {self.n_samples}, got {start} .. {stop}")
+        cdef size_t begin = integer("start", start, 0, self.n_samples)
+        cdef size_t end = integer("stop", stop, 0, self.n_samples)
+        if begin > end:
+            raise ValueError(f"start must not be behind stop, got {start} and {stop}")
         with nogil:
-            halp_pass_run(&self.data_pass, start, stop)
+            halp_pass_run(&self.data_pass, begin, end)
 
 
 def norm(const double[:, ::1] v):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench import kernels
-from halpbench.arguments import one_of, positive
+from halpbench.arguments import count, one_of, positive, reals
 from halpbench.batches import checked_batch_size
 from halpbench.fixedpoint import (
     AdaptiveScale,
@@ -159,9 +159,9 @@ class Solver:
                 "batch_size * step_size * l2 must be below 1, got "
                 f"{self.batch_size} * {self.step_size} * {problem.l2}"
             )
-        self.epoch_length = 2 * problem.n_samples if epoch_length is None else int(epoch_length)
-        if self.epoch_length < 1:
-            raise ValueError(f"epoch_length must be at least 1, got {epoch_length}")
+        self.epoch_length = 2 * problem.n_samples
+        if epoch_length is not None:
+            self.epoch_length = count("epoch_length", epoch_length, 1)
         self.mu = None if mu is None else positive("mu", mu)
         self.delta = positive("delta", _default_delta(self.precision) if delta is None else delta)
         self._adaptive: AdaptiveScale | None = None
@@ -214,12 +214,7 @@ class Solver:
         self._shape = (problem.n_outputs, problem.n_features)
         self._w: FloatArray = np.zeros(self._shape)
         if w0 is not None:
-            start = np.asarray(w0, np.float64)
-            if start.shape != problem.weight_shape or not np.isfinite(start).all():
-                raise ValueError(
-                    f"w0 must be finite and of shape {problem.weight_shape}, got {start.shape}"
-                )
-            self._w[...] = start.reshape(self._shape)
+            self._w[...] = reals("w0", w0, problem.weight_shape).reshape(self._shape)
         if self._is_fixed:
             self._model = self._zeros(self.delta)
             self._model.values[...] = self._representable(self._w)

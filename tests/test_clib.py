@@ -87,7 +87,10 @@ def test_headers_of_another_version_are_refused(tmp_path):
     )
     (sources / "pyproject.toml").unlink()
     run(sys.executable, "setup.py", "-q", "build_ext", "--inplace", cwd=sources)
-    code = "try: import norms\nexcept ImportError as error: print(error)"
+    code = (
+        "import sys; sys.path.insert(0, '')\n"
+        "try: import norms\nexcept ImportError as error: print(error)"
+    )
     said = run(sys.executable, "-c", code, cwd=sources)
     version = ".".join(halpbench.__version__.split(".")[:2])
     assert said.startswith(f"halpbench {version} is installed, and this module was compiled for ")

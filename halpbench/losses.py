@@ -34,8 +34,6 @@ class Loss:
         Losses (n,) and derivatives (n, C) for margins and targets; the margins become predictions
         in place, which are the reference of the compiled loops: probabilities, of label 1 for the
         logistic loss.
-    predictions : callable
-        The predictions (n, C) at which the derivative would be zero, for targets and C.
     sample_curvature : callable, optional
         The curvature of each sample for its prediction, where it has one rather than a matrix.
     quadratic : bool
@@ -47,7 +45,6 @@ class Loss:
     code: int
     curvature: float
     value_and_derivative: Callable[[Floats, Targets], tuple[Floats, Floats]]
-    predictions: Callable[[Targets, int], NDArray[np.float64]]
     sample_curvature: Callable[[Floats], Floats] | None = None
     quadratic: bool = False
 
@@ -79,21 +76,12 @@ def _softmax(margins: Floats, y: Targets) -> tuple[Floats, Floats]:
     return np.log(sums) - at_label, derivative
 
 
-def _as_columns(y: Targets, outputs: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(y, np.float64).reshape(-1, outputs)
-
-
-def _one_hot(y: Targets, outputs: int) -> NDArray[np.float64]:
-    classes: NDArray[np.float64] = np.eye(outputs)[y]
-    return classes
-
-
 # (a - y)^2 / 2, summed over the columns of y.
-SQUARED = Loss("squared", 0, 1.0, _squared, _as_columns, quadratic=True)
+SQUARED = Loss("squared", 0, 1.0, _squared, quadratic=True)
 # logsumexp(a) - a_y. Its Hessian diag(p) - p p^T is at most (I - 1 1^T / C) / 2 (Boehning,
 # "Multinomial logistic regression algorithm", Ann. Inst. Statist. Math. 44, 1992).
-SOFTMAX = Loss("softmax", 1, 0.5, _softmax, _one_hot)
+SOFTMAX = Loss("softmax", 1, 0.5, _softmax)
 # A softmax over the margins (0, a): one output, the log-odds of label 1.
-LOGISTIC = Loss("logistic", 2, 0.25, _logistic, _as_columns, lambda p: p * (1 - p))
+LOGISTIC = Loss("logistic", 2, 0.25, _logistic, lambda p: p * (1 - p))
 
 LOSSES = {loss.name: loss for loss in (SQUARED, SOFTMAX, LOGISTIC)}

@@ -52,8 +52,9 @@ static int64_t steps_to_fold(const halp_loop *loop)
 {
     const int64_t most = loop->samples / loop->batch_size + 1;
     const double shrink = shrink_of(loop, (size_t)loop->batch_size);
+    if (is_integer(loop) || shrink == 1.0) return 0;
     double rho = 1.0;
-    for (int64_t steps = 0; steps < most && !is_integer(loop); steps++) {
+    for (int64_t steps = 0; steps < most; steps++) {
         rho *= shrink;
         if (rho < FOLD_BELOW) return steps > 0 ? steps : 1;
     }

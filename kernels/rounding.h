@@ -74,16 +74,6 @@ static inline const void *halp_rng_block(halp_rng *rng, uint64_t draw)
     return (const char *)rng->lanes + place * ((uint32_t)rng->lane_bits / 8);
 }
 
-/* As halp_rng_block, but lanes of 16 bits whatever the pool has been cut into; they are random also when
- * rounding to nearest. */
-static inline const uint16_t *halp_rng_raw_block(halp_rng *rng, uint64_t draw)
-{
-    enum { PLACES = (HALP_POOL_WORDS * 8 - HALP_BLOCK_BYTES) / 2 };
-    if (rng->blocks_left <= 0) halp_rng_advance(rng);
-    rng->blocks_left--;
-    return (const uint16_t *)(const void *)rng->pool + (draw >> 32) % PLACES;
-}
-
 /* Uniform in [0, 1), or 1/2 when rounding to nearest. */
 static inline double halp_rng_uniform(const halp_rng *rng, uint64_t draw)
 {

@@ -55,7 +55,7 @@ def test_margins_become_predictions_which_less_the_targets_are_the_derivative(na
     margins, y = margins_and_targets(name)
     predictions = margins.copy()
     _, found = LOSSES[name].value_and_derivative(predictions, y)
-    perfect = LOSSES[name].predictions(y, OUTPUTS[name])
+    perfect = np.eye(OUTPUTS[name])[y] if name == "softmax" else y.reshape(predictions.shape)
     np.testing.assert_allclose(predictions - perfect, found, atol=1e-15)
 
 

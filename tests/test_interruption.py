@@ -33,14 +33,15 @@ class Killed(io.FileIO):
         os.kill(os.getpid(), signal.SIGKILL)
 
 def bench(number, killed):
+    log = os.open(f"{{results}}/log-{{number}}", os.O_WRONLY | os.O_CREAT)
     child = os.fork()
     if child == 0:
         if killed:
             files.open = lambda path, mode, buffering: Killed(path, mode.replace("b", ""))
-        log = os.open(f"{{results}}/log-{{number}}", os.O_WRONLY | os.O_CREAT)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os._exit(cli.main(["bench", "--results", results]))
+    os.close(log)
     return child
 
 delays = random.Random(seed)

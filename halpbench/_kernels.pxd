@@ -53,6 +53,15 @@ cdef extern from "halp/kernels.h" nogil:
         int exponent
         double factor
 
+    ctypedef struct halp_margins:
+        size_t n, rows, count
+        const void *const *x
+        const void *w
+        size_t ldw
+        double *sums
+        const void *const *next
+        size_t next_rows
+
     ctypedef struct halp_update:
         size_t n, rows, count
         const void *const *x
@@ -68,8 +77,7 @@ cdef extern from "halp/kernels.h" nogil:
                                      double factor, halp_rng *rng, void *out)
 
     ctypedef struct halp_family:
-        void (*margins)(size_t, size_t, const void *const *, const void *, size_t, size_t,
-                        double *) noexcept nogil
+        void (*margins)(const halp_margins *) noexcept nogil
         void (*update)(const halp_update *) noexcept nogil
 
     ctypedef struct halp_loss:

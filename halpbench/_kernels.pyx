@@ -878,7 +878,7 @@ def margins(x, w, out=None):
     cdef Operand batch = operand(x, "x", 2, False), model = operand(w, "w", 2, False), sums
     cdef const halp_backend *k = _active
     cdef halp_format form = format_of(batch, model)
-    cdef const void **rows
+    cdef halp_margins all
     check_length(model.columns, batch.columns, "columns of w")
     result = np.empty((batch.rows, model.rows)) if out is None else out
     sums = operand(result, "out", 2, True)
@@ -889,11 +889,13 @@ def margins(x, w, out=None):
     check_apart(batch, sums)
     check_apart(model, sums)
     check_range(model)
-    rows = row_pointers(batch)
+    all.n, all.rows, all.count = batch.columns, batch.rows, model.rows
+    all.w, all.ldw, all.sums = model.data, model.columns, <double *> sums.data
+    all.next, all.next_rows = NULL, 0
+    all.x = row_pointers(batch)
     with nogil:
-        k.family[<int> form].margins(batch.columns, batch.rows, rows, model.data, model.columns,
-                                     model.rows, <double *> sums.data)
-    PyMem_Free(rows)
+        k.family[<int> form].margins(&all)
+    PyMem_Free(<void *> all.x)
     return result
 
 

@@ -1,19 +1,18 @@
 /* Template of batch_scalar.h: floating-point formats. REAL is the type, NAME(op) a function's name. */
 
-void NAME(halp_margins)(size_t n, size_t rows, const void *const *x, const void *w, size_t ldw,
-                        size_t count, double *sums)
+void NAME(halp_margins)(const halp_margins *m)
 {
-    for (size_t b = 0; b < rows; b++)
-        for (size_t r = 0; r < count; r++) {
-            const REAL *x_b = x[b], *w_r = (const REAL *)w + r * ldw;
+    for (size_t b = 0; b < m->rows; b++)
+        for (size_t r = 0; r < m->count; r++) {
+            const REAL *x_b = m->x[b], *w_r = (const REAL *)m->w + r * m->ldw;
             double total = 0.0;
-            for (size_t start = 0; start < n; start += HALP_CHUNK) {
-                const size_t end = n - start < HALP_CHUNK ? n : start + HALP_CHUNK;
+            for (size_t start = 0; start < m->n; start += HALP_CHUNK) {
+                const size_t end = m->n - start < HALP_CHUNK ? m->n : start + HALP_CHUNK;
                 REAL sum = 0;
                 for (size_t j = start; j < end; j++) sum += x_b[j] * w_r[j];
                 total += sum;
             }
-            sums[b * count + r] = total;
+            m->sums[b * m->count + r] = total;
         }
 }
 

@@ -2,16 +2,15 @@
  * lane of column j stands, of type LANE_TYPE; FORMAT(op) adds the format to a name, and fixed_h_<format>
  * is h with F fraction bits. */
 
-void HALP_NAME(FORMAT(halp_margins))(size_t n, size_t rows, const void *const *x, const void *w,
-                                     size_t ldw, size_t count, double *sums)
+void HALP_NAME(FORMAT(halp_margins))(const halp_margins *m)
 {
-    for (size_t b = 0; b < rows; b++)
-        for (size_t r = 0; r < count; r++) {
-            const DATA *x_b = x[b];
-            const MODEL *w_r = (const MODEL *)w + r * ldw;
+    for (size_t b = 0; b < m->rows; b++)
+        for (size_t r = 0; r < m->count; r++) {
+            const DATA *x_b = m->x[b];
+            const MODEL *w_r = (const MODEL *)m->w + r * m->ldw;
             int64_t sum = 0;
-            for (size_t j = 0; j < n; j++) sum += (int64_t)x_b[j] * w_r[j];
-            sums[b * count + r] = (double)sum;
+            for (size_t j = 0; j < m->n; j++) sum += (int64_t)x_b[j] * w_r[j];
+            m->sums[b * m->count + r] = (double)sum;
         }
 }
 

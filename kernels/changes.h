@@ -1,5 +1,5 @@
 /* Template: accumulate of family.h, exact sums of integers, two rows at a time. */
-enum { CHANGES_OUTPUTS = 3 }; /* whose sums stay in registers */
+enum { CHANGES_OUTPUTS = 3, CHANGES_VECTORS = 4 }; /* at most, whose sums stay in registers */
 
 #define FORMAT(op) op##_i8
 #define DATA int8_t

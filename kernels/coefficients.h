@@ -83,8 +83,9 @@ enum { HALP_OUTPUTS = 64 }; /* whose coefficients are computed at a time, side b
 static inline void halp_choose_exponents(const halp_update *u, halp_fixed fixed, size_t first,
                                          size_t some, int *e, double *unit)
 {
-    double sum[HALP_OUTPUTS] = {0.0};
+    double sum[HALP_OUTPUTS];
     bool over;
+    for (size_t r = 0; r < some; r++) sum[r] = 0.0;
     for (size_t b = 0; b < u->rows; b++)
         for (size_t r = 0; r < some; r++) sum[r] += fabs(u->c[b * u->count + first + r]);
     for (size_t r = 0; r < some; r++) {
@@ -95,8 +96,9 @@ static inline void halp_choose_exponents(const halp_update *u, halp_fixed fixed,
         unit[r] = halp_power_of_2(e[r]);
     }
     do {
-        double spent[HALP_OUTPUTS] = {0.0};
+        double spent[HALP_OUTPUTS];
         over = false;
+        for (size_t r = 0; r < some; r++) spent[r] = 0.0;
         for (size_t b = 0; b < u->rows; b++)
             for (size_t r = 0; r < some; r++)
                 spent[r] += ceil(fabs(u->c[b * u->count + first + r]) * unit[r]);

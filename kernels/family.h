@@ -1,7 +1,6 @@
 /* The kernels of batches: several samples at a time, all at the same model.
  *
- * margins  sums[b * count + r] = x_b . w_r for `rows` samples x_b and `count` outputs w_r, `ldw`
- *          elements apart.
+ * margins  sums[b * count + r] = x_b . w_r for samples x_b and outputs w_r.
  *          Integers: exact for every n < 2^22, where even 2^30 n is below 2^53. The data may use the
  *          whole range, -128 and -32768 included; the model keeps the symmetric range.
  *          Floats: the columns of each HALP_CHUNK are summed in the precision of the format, in an
@@ -40,12 +39,11 @@
  *          blocks as it may serve have been taken. So every bit is a function of the seed, the batch,
  *          the output and the column, and whoever works on some columns alone gets the same ones.
  *
- * accumulate  g_rj += unit[r] sum_i k[i * count + r] x_ij over the `rows` rows of a block of integer
- *          data, at most HALP_MOST_ACCUMULATED of them, ldx elements apart: what the changes k of the
- *          derivatives add to a full gradient. The sum is exact: |k| <= 32767 for int8 data, 1023 for
+ * accumulate  g_rj += unit[r] sum_i k[i * count + r] x_ij over the rows of a block of integer data, at
+ *          most HALP_MOST_ACCUMULATED of them: what the changes k of the derivatives add to a full
+ *          gradient. The sum is exact: |k| <= 32767 for int8 data, 1023 for
  *          int16 data, so that it stays below 2^5 2^7 2^15 or 2^5 2^15 2^10. Units are powers of two,
- *          so that only the addition to g rounds. `next` (or NULL) is the block that will be read after
- *          this one: it is fetched into the L2 cache meanwhile. NULL for floats.
+ *          so that only the addition to g rounds.
  *
  * x, w, h and c do not overlap, except that rows of data may be the same row.
  */
@@ -83,6 +81,17 @@ typedef struct {
     double factor;
 } halp_batch_h;
 
+/* `next` of all of them: rows that will be read soon, which are fetched into the L2 cache meanwhile. */
+typedef struct {
+    size_t n, rows, count; /* columns, samples and outputs */
+    const void *const *x;  /* a row of data for each sample */
+    const void *w;         /* the model */
+    size_t ldw;            /* elements between its rows */
+    double *sums;          /* rows x count */
+    const void *const *next;
+    size_t next_rows; /* 0: none */
+} halp_margins;
+
 typedef struct {
     size_t n;             /* columns */
     size_t rows;          /* samples: 1 .. HALP_MOST_BATCH */
@@ -92,18 +101,27 @@ typedef struct {
     size_t ldw;           /* elements between its rows */
     const double *c;      /* rows x count: those of a sample side by side; finite in the format */
     halp_batch_h h;
-    halp_rng *rng;           /* integers only */
-    const void *const *next; /* rows of a later batch, to fetch into the L2 cache meanwhile */
-    size_t next_rows;        /* 0: none */
+    halp_rng *rng; /* integers only */
+    const void *const *next;
+    size_t next_rows;
 } halp_update;
 
 typedef struct {
-    void (*margins)(size_t n, size_t rows, const void *const *x, const void *w, size_t ldw,
-                    size_t count, double *sums);
+    size_t n, rows, count; /* columns, rows and outputs */
+    const void *x;         /* rows of data, ldx elements apart */
+    size_t ldx;
+    const int16_t *k;   /* rows x count */
+    const double *unit; /* count, powers of two */
+    double *g;          /* count rows of n, ldg apart */
+    size_t ldg;
+    const void *const *next;
+    size_t next_rows;
+} halp_accumulation;
+
+typedef struct {
+    void (*margins)(const halp_margins *margins);
     void (*update)(const halp_update *update);
-    void (*accumulate)(size_t rows, size_t n, const void *x, size_t ldx, size_t count,
-                       const int16_t *k, const double *unit, double *g, size_t ldg,
-                       const void *next);
+    void (*accumulate)(const halp_accumulation *accumulation); /* NULL for floats */
 } halp_family;
 
 /* Where column j of a group of 64 stands in the 16-bit lanes of an i8 update: the low eight of each 16

@@ -294,15 +294,25 @@ static void margins_of_one(const halp_loop *loop, double scale)
 }
 
 /* Margins of the batch: x_i^T (the true model), less those of the origin. */
-static void margins(const halp_loop *loop, size_t batch)
+static void margins(const halp_loop *loop, size_t batch, size_t next_rows)
 {
     const double scale = loop->scale_x * loop->scale_z;
     const size_t cells = batch * loop->outputs;
     if (is_single(loop)) {
         margins_of_one(loop, loop->margins ? scale : scale * loop->rho);
     } else {
-        loop->backend->family[loop->format].margins(loop->n, batch, loop->rows, loop->z, loop->ldz,
-                                                    loop->outputs, loop->q);
+        const halp_margins all = {
+            .n = loop->n,
+            .rows = batch,
+            .count = loop->outputs,
+            .x = loop->rows,
+            .w = loop->z,
+            .ldw = loop->ldz,
+            .sums = loop->q,
+            .next = loop->next,
+            .next_rows = next_rows,
+        };
+        loop->backend->family[loop->format].margins(&all);
         for (size_t k = 0; k < cells; k++) loop->q[k] *= loop->margins ? scale : scale * loop->rho;
     }
     if (loop->margins)
@@ -342,30 +352,42 @@ static void derivatives(const halp_loop *loop, const int32_t *samples, size_t ba
 }
 
 /* z <- Q(z - (sum_b c_b x_b + B h)), c in q. */
-static void update(halp_loop *loop, size_t batch, size_t later_batch)
+static void update(halp_loop *loop, size_t batch, const void *const *next, size_t next_rows)
 {
     const halp_backend *k = loop->backend;
     const size_t n = loop->n, ld = loop->ldz, count = loop->outputs;
     if (!is_single(loop)) {
-        halp_update step = {n,       batch,         count,     loop->rows, loop->z,    ld,
-                            loop->q, loop->h_batch, loop->rng, loop->next, later_batch};
+        halp_update step = {
+            .n = n,
+            .rows = batch,
+            .count = count,
+            .x = loop->rows,
+            .w = loop->z,
+            .ldw = ld,
+            .c = loop->q,
+            .h = loop->h_batch,
+            .rng = loop->rng,
+            .next = next,
+            .next_rows = next_rows,
+        };
         if (!is_integer(loop)) step.h.factor = (double)batch / loop->rho;
         k->family[loop->format].update(&step);
         return;
     }
-    const void *x = loop->rows[0], *next = later_batch ? loop->next[0] : x;
+    const void *x = loop->rows[0], *after = next_rows ? next[0] : x;
     if (loop->format == HALP_F64)
         k->ger_f64(n, loop->z, ld, count, x, loop->q, loop->h_values, loop->ldh, 1.0 / loop->rho,
-                   next);
+                   after);
     else if (loop->format == HALP_F32)
         k->ger_f32(n, loop->z, ld, count, x, loop->q, loop->h_values, loop->ldh,
-                   (float)(1.0 / loop->rho), next);
+                   (float)(1.0 / loop->rho), after);
     else if (loop->format == HALP_I16)
-        k->ger_i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
+        k->ger_i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, after);
     else if (loop->format == HALP_I8I16)
-        k->ger_i8i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
+        k->ger_i8i16(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng,
+                     after);
     else
-        k->ger_i8(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, next);
+        k->ger_i8(n, loop->z, ld, count, x, loop->q, loop->h_single, loop->ldh, loop->rng, after);
 }
 
 /* A step on `batch` samples; 0 if it is not finite. */
@@ -376,7 +398,9 @@ static int step(halp_loop *loop, const int32_t *samples, size_t batch, const int
     for (size_t b = 0; b < batch; b++) loop->rows[b] = x + (size_t)samples[b] * loop->row_bytes;
     for (size_t b = 0; b < later_batch; b++) loop->next[b] = x + (size_t)later[b] * loop->row_bytes;
     gather(loop, samples, batch, later, later_batch);
-    margins(loop, batch);
+    /* Memory is read all the time, if each half of a later batch is fetched by one of the two. */
+    const size_t half = is_single(loop) ? 0 : later_batch / 2;
+    margins(loop, batch, half);
     derivatives(loop, samples, batch);
     if (is_integer(loop) && (loop->encoded_for != batch || loop->steps % loop->encode_every == 0))
         encode(loop, batch);
@@ -388,7 +412,7 @@ static int step(halp_loop *loop, const int32_t *samples, size_t batch, const int
         loop->q[k] *= to_steps;
         if (!isfinite(loop->format == HALP_F32 ? (double)(float)loop->q[k] : loop->q[k])) return 0;
     }
-    update(loop, batch, later_batch);
+    update(loop, batch, loop->next + half, later_batch - half);
     if (loop->fold_every && loop->steps % loop->fold_every == 0) fold(loop);
     if (is_integer(loop) && loop->steps % HALP_CHECK_STEPS == 0) {
         const int used = inspect(loop);

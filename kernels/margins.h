@@ -10,7 +10,8 @@ enum {
 /* A chunk of the columns. The last few of them, less than a vector, are taken with those before them,
  * which a mask removes; `last_x` and `last_w` are where these vectors start. */
 typedef struct {
-    const void *x[GROUP_ROWS];
+    const void *x[GROUP_ROWS], *next[GROUP_ROWS];
+    size_t next_rows;
     const void *w;
     size_t ldw, whole, rest;
     ptrdiff_t last_x, last_w;
@@ -73,13 +74,12 @@ typedef struct {
 #define SCALAR halp_margins_i8i16_scalar
 #include "margins_format.h"
 
-static void HALP_NAME(halp_margins_i8i16)(size_t n, size_t rows, const void *const *x,
-                                          const void *w, size_t ldw, size_t count, double *sums)
+static void HALP_NAME(halp_margins_i8i16)(const halp_margins *m)
 {
-    if (count > 2)
-        HALP_NAME(halp_margins_i8i16_wide)(n, rows, x, w, ldw, count, sums);
+    if (m->count > 2)
+        HALP_NAME(halp_margins_i8i16_wide)(m);
     else
-        HALP_NAME(halp_margins_i8i16_narrow)(n, rows, x, w, ldw, count, sums);
+        HALP_NAME(halp_margins_i8i16_narrow)(m);
 }
 
 /* int16: each sum has two accumulators, see total_i16. */

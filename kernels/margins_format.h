@@ -27,9 +27,14 @@ HALP_INLINE void FORMAT(margins_tile)(const int samples, const int outputs, cons
     const MODEL *w = (const MODEL *)p->w + r * p->ldw;
     ACC acc[8][TILE_OUTPUTS];
     vi excess[TILE_OUTPUTS], w_j[TILE_OUTPUTS];
-    memset(acc, 0, sizeof acc);
-    memset(excess, 0, sizeof excess);
+    for (int o = 0; o < outputs; o++) {
+        excess[o] = v_zero();
+        for (int s = 0; s < samples; s++) acc[s][o] = (ACC){0};
+    }
+    /* Once a chunk. */
+    const size_t next_rows = b == 0 && r == 0 ? p->next_rows : 0;
     for (size_t j = 0; j < p->whole; j += LANES) {
+        prefetch_rows(p->next, next_rows, j * sizeof(DATA));
         for (int o = 0; o < outputs; o++) {
             w_j[o] = v_load(w + (size_t)o * p->ldw + j);
             if (EXCESS) excess[o] = v_excess_i8(excess[o], w_j[o]);
@@ -78,35 +83,50 @@ HALP_INLINE void FORMAT(margins_widen)(margins_chunk *p, size_t rows, WIDE *wide
 }
 #endif
 
-static void HALP_NAME(FORMAT(halp_margins))(size_t n, size_t rows, const void *const *x,
-                                            const void *w, size_t ldw, size_t count, double *sums)
+/* The columns from `start` on of a few rows from `first` on; and as many of those that come next. */
+HALP_INLINE margins_chunk FORMAT(margins_chunk_of)(const halp_margins *m, size_t first,
+                                                   size_t start)
 {
-    if (n < LANES) {
-        SCALAR(n, rows, x, w, ldw, count, sums);
+    const size_t columns = m->n - start < CHUNK ? m->n - start : CHUNK;
+    margins_chunk p = {
+        .w = (const MODEL *)m->w + start,
+        .ldw = m->ldw,
+        .sums = m->sums + first * m->count,
+        .count = m->count,
+        .rest = columns % LANES,
+        .whole = columns - columns % LANES,
+        .last_x = (ptrdiff_t)columns - (ptrdiff_t)LANES,
+        .last_w = (ptrdiff_t)columns - (ptrdiff_t)LANES,
+    };
+    for (size_t b = 0; b < GROUP_ROWS && first + b < m->rows; b++)
+        p.x[b] = (const DATA *)m->x[first + b] + start;
+    for (size_t b = first; b < m->next_rows && p.next_rows < GROUP_ROWS; b++)
+        p.next[p.next_rows++] = (const DATA *)m->next[b] + start;
+    return p;
+}
+
+static void HALP_NAME(FORMAT(halp_margins))(const halp_margins *m)
+{
+    if (m->n < LANES) {
+        SCALAR(m);
         return;
     }
 #ifdef WIDE
     WIDE wide[GROUP_ROWS * CHUNK];
 #endif
-    memset(sums, 0, rows * count * sizeof *sums);
-    for (size_t first = 0; first < rows; first += GROUP_ROWS, sums += GROUP_ROWS * count)
-        for (size_t start = 0; start < n; start += CHUNK) {
-            const size_t some = rows - first < GROUP_ROWS ? rows - first : GROUP_ROWS;
-            const size_t m = n - start < CHUNK ? n - start : CHUNK;
-            margins_chunk p = {
-                .w = (const MODEL *)w + start, .ldw = ldw, .sums = sums, .count = count};
-            p.rest = m % LANES;
-            p.whole = m - p.rest;
-            p.last_x = p.last_w = (ptrdiff_t)m - (ptrdiff_t)LANES;
-            for (size_t b = 0; b < some; b++) p.x[b] = (const DATA *)x[first + b] + start;
+    memset(m->sums, 0, m->rows * m->count * sizeof *m->sums);
+    for (size_t first = 0; first < m->rows; first += GROUP_ROWS)
+        for (size_t start = 0; start < m->n; start += CHUNK) {
+            const size_t rows = m->rows - first < GROUP_ROWS ? m->rows - first : GROUP_ROWS;
+            margins_chunk p = FORMAT(margins_chunk_of)(m, first, start);
 #ifdef WIDE
-            FORMAT(margins_widen)(&p, some, wide);
+            FORMAT(margins_widen)(&p, rows, wide);
 #endif
             size_t r = 0;
-            for (; r + TILE_OUTPUTS <= count; r += TILE_OUTPUTS)
-                FORMAT(margins_rows)(TILE_OUTPUTS, some, &p, r);
-            for (; r + 2 <= count; r += 2) FORMAT(margins_rows)(2, some, &p, r);
-            for (; r < count; r++) FORMAT(margins_rows)(1, some, &p, r);
+            for (; r + TILE_OUTPUTS <= m->count; r += TILE_OUTPUTS)
+                FORMAT(margins_rows)(TILE_OUTPUTS, rows, &p, r);
+            for (; r + 2 <= m->count; r += 2) FORMAT(margins_rows)(2, rows, &p, r);
+            for (; r < m->count; r++) FORMAT(margins_rows)(1, rows, &p, r);
         }
 }
 

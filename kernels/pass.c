@@ -83,8 +83,16 @@ static void margins_of_integers(const halp_pass *pass, size_t start, size_t rows
     const double unit = pass->scale_x * pass->scale_w;
     double *kept = pass->margins + start * pass->outputs;
     for (size_t i = 0; i < rows; i++) x[i] = row_of(pass, start + i);
-    pass->backend->family[pass->format].margins(pass->n, rows, x, pass->w, pass->ldw, pass->outputs,
-                                                pass->sums);
+    const halp_margins all = {
+        .n = pass->n,
+        .rows = rows,
+        .count = pass->outputs,
+        .x = x,
+        .w = pass->w,
+        .ldw = pass->ldw,
+        .sums = pass->sums,
+    };
+    pass->backend->family[pass->format].margins(&all);
     for (size_t i = 0; i < rows * pass->outputs; i++)
         pass->sums[i] = kept[i] = unit * pass->sums[i] + (pass->moves ? kept[i] : 0.0);
 }
@@ -163,12 +171,26 @@ static void round_changes(halp_pass *pass, size_t start, size_t rows)
     }
 }
 
-static void accumulate_integers(halp_pass *pass, size_t start, size_t rows)
+/* The rows of a block, of which there are `later` more after them. */
+static void accumulate_integers(halp_pass *pass, size_t start, size_t rows, size_t later)
 {
+    const void *next[HALP_MOST_ACCUMULATED];
+    for (size_t i = 0; i < rows && i < later; i++) next[i] = row_of(pass, start + rows + i);
     round_changes(pass, start, rows);
-    pass->backend->family[pass->format].accumulate(
-        rows, pass->n, row_of(pass, start), pass->ldx, pass->outputs, pass->changes, pass->unit,
-        pass->gradient, pass->ldg, row_of(pass, start + rows));
+    const halp_accumulation all = {
+        .n = pass->n,
+        .rows = rows,
+        .count = pass->outputs,
+        .x = row_of(pass, start),
+        .ldx = pass->ldx,
+        .k = pass->changes,
+        .unit = pass->unit,
+        .g = pass->gradient,
+        .ldg = pass->ldg,
+        .next = next,
+        .next_rows = rows < later ? rows : later,
+    };
+    pass->backend->family[pass->format].accumulate(&all);
 }
 
 static size_t rows_of_a_block(const halp_pass *pass)
@@ -192,7 +214,7 @@ void halp_pass_run(halp_pass *pass, size_t start, size_t stop)
             margins_of_f64(pass, row, rows);
         differentiate(pass, row, rows);
         if (pass->gradient && is_integer(pass))
-            accumulate_integers(pass, row, rows);
+            accumulate_integers(pass, row, rows, stop - row - rows);
         else if (pass->gradient)
             accumulate_floats(pass, row, rows);
         row += rows;

@@ -6,8 +6,7 @@
 
 /* margins of rows that are shorter than a vector. */
 #define HALP_MARGINS_SCALAR(name, code, data, model)                                               \
-    void halp_margins_##name##_scalar(size_t n, size_t rows, const void *const *x, const void *w,  \
-                                      size_t ldw, size_t count, double *sums);
+    void halp_margins_##name##_scalar(const halp_margins *m);
 HALP_FORMATS(HALP_MARGINS_SCALAR)
 #undef HALP_MARGINS_SCALAR
 

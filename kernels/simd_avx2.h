@@ -49,6 +49,12 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
 {
     return _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), uv);
 }
+/* The columns of zipped halves, in their order. */
+static inline vi v_first_i16(vi low, vi high) { return _mm256_permute2x128_si256(low, high, 0x20); }
+static inline vi v_second_i16(vi low, vi high)
+{
+    return _mm256_permute2x128_si256(low, high, 0x31);
+}
 static inline vi v_packs_i32(vi low, vi high) { return _mm256_packs_epi32(low, high); }
 
 /* Interleaved elements of two vectors, and the inverse with saturation, within 128 bits. */

@@ -49,6 +49,17 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
 {
     return _mm512_madd_epi16(_mm512_unpackhi_epi16(a, b), uv);
 }
+/* The columns of zipped halves, in their order. */
+static inline vi v_first_i16(vi low, vi high)
+{
+    const vi order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    return _mm512_permutex2var_epi64(low, order, high);
+}
+static inline vi v_second_i16(vi low, vi high)
+{
+    const vi order = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    return _mm512_permutex2var_epi64(low, order, high);
+}
 static inline vi v_packs_i32(vi low, vi high) { return _mm512_packs_epi32(low, high); }
 
 /* Interleaved elements of two vectors, and the inverse with saturation, within 128 bits. */

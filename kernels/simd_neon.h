@@ -61,6 +61,9 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
     const int32x4_t product = vmull_lane_s16(vget_high_s16(V16(a)), u_v, 0);
     return FROM32(vmlal_lane_s16(product, vget_high_s16(V16(b)), u_v, 1));
 }
+/* The columns of zipped halves, in their order. */
+static inline vi v_first_i16(vi low, vi high) { return (void)high, low; }
+static inline vi v_second_i16(vi low, vi high) { return (void)low, high; }
 static inline vi v_packs_i32(vi low, vi high)
 {
     return FROM16(vcombine_s16(vqmovn_s32(V32(low)), vqmovn_s32(V32(high))));

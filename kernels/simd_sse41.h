@@ -49,6 +49,9 @@ static inline vi v_pairs_high_i16(vi a, vi b, vi uv)
 {
     return _mm_madd_epi16(_mm_unpackhi_epi16(a, b), uv);
 }
+/* The columns of zipped halves, in their order. */
+static inline vi v_first_i16(vi low, vi high) { return (void)high, low; }
+static inline vi v_second_i16(vi low, vi high) { return (void)low, high; }
 static inline vi v_packs_i32(vi low, vi high) { return _mm_packs_epi32(low, high); }
 
 /* Interleaved elements of two vectors, and the inverse with saturation, within 128 bits. */

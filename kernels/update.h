@@ -1,6 +1,6 @@
 /* Template: update, the step of a batch. The rows of a piece of the columns are interleaved in pairs
  * once, so that one instruction multiplies and adds two samples; then each output takes them with its
- * coefficients in registers, and rounds once. Integers have the bits of the definition in family.h:
+ * coefficients in registers, and rounds once. A single output interleaves as it goes. Integers have the bits of the definition in family.h:
  *
  *     floor((2^(F-e) S + H + r) / 2^F) = floor((S + floor((H + r) / 2^(F-e))) / 2^e),  0 <= e <= F,
  *
@@ -13,6 +13,18 @@ enum {
     MOST_PAIRS = HALP_MOST_BATCH / 2,
 };
 
+/* The pairs of a batch: interleaved before, vector by vector and within a vector pair by pair; or as
+ * rows, an even number of them. */
+typedef struct {
+    bool is_interleaved;
+    const void *vector;      /* where the pairs of the vector in turn begin */
+    const void *const *rows; /* at column 0 of the piece */
+} update_source;
+
+typedef struct {
+    vi low, high;
+} two_vi;
+
 /* What the columns of an output need beside its coefficients. */
 typedef struct {
     vi bias;              /* for data that enter with one */
@@ -20,13 +32,6 @@ typedef struct {
     int coarse, exponent; /* i8, i16: F - e, and e */
     bool is_steep;
 } update_step;
-
-/* The lines of the rows of `next` that go with this byte of a row. */
-HALP_INLINE void prefetch_rows(const halp_update *u, size_t rows, size_t byte)
-{
-    if (byte % 64 == 0)
-        for (size_t b = 0; b < rows; b++) HALP_PREFETCH_L2((const char *)u->next[b] + byte);
-}
 
 HALP_INLINE vi bytes_i16(int low, int high)
 {
@@ -57,18 +62,17 @@ HALP_INLINE update_step step_of_i8(const halp_update *u, const int16_t *k, int e
     return (update_step){.bias = bias_of(u->rows, k), .coarse = u->h.exponent - e, .exponent = e};
 }
 
-HALP_INLINE void interleave_i8(const int8_t *x_0, const int8_t *x_1, int8_t *out)
+HALP_INLINE two_vi interleave_i8(const int8_t *x_0, const int8_t *x_1)
 {
     const vi a = v_bias_i8(v_load(x_0)), b = v_bias_i8(v_load(x_1));
-    v_store(out, v_zip_low_i8(a, b)); /* halp_lane_batch_i8 */
-    v_store(out + V_I8, v_zip_high_i8(a, b));
+    return (two_vi){v_zip_low_i8(a, b), v_zip_high_i8(a, b)}; /* halp_lane_batch_i8 */
 }
 
-HALP_INLINE vi sum_i8(const size_t pairs, const vi *k, const int8_t *x, vi sum)
+HALP_INLINE two_vi pair_i8(update_source x, size_t p, size_t j)
 {
-    for (size_t p = 0; p < pairs; p++)
-        sum = v_add_i16(sum, v_pairs_i8(v_load(x + 2 * p * V_I8), k[p]));
-    return sum;
+    const int8_t *both = (const int8_t *)x.vector + 2 * p * V_I8;
+    if (x.is_interleaved) return (two_vi){v_load(both), v_load(both + V_I8)};
+    return interleave_i8((const int8_t *)x.rows[2 * p] + j, (const int8_t *)x.rows[2 * p + 1] + j);
 }
 
 HALP_INLINE vi offset_of_i8(update_step s, const int16_t *h, const uint16_t *lanes)
@@ -76,13 +80,22 @@ HALP_INLINE vi offset_of_i8(update_step s, const int16_t *h, const uint16_t *lan
     return v_add_i16(v_sra_i16(v_add_i16(v_load(h), v_load(lanes)), s.coarse), s.bias);
 }
 
-HALP_INLINE vi move_i8(const size_t pairs, update_step s, const vi *k, const int8_t *x,
-                       const int16_t *h, const uint16_t *lanes, size_t j, size_t lane)
+HALP_INLINE two_vi move_i8(const size_t pairs, update_step s, const vi *k, update_source x,
+                           const int16_t *h, const uint16_t *lanes, size_t j, size_t lane)
 {
-    (void)j;
-    const vi low = sum_i8(pairs, k, x, offset_of_i8(s, h + lane, lanes + lane));
-    const vi high = sum_i8(pairs, k, x + V_I8, offset_of_i8(s, h + lane + 32, lanes + lane + 32));
-    return v_packs_i16(v_sra_i16(low, s.exponent), v_sra_i16(high, s.exponent));
+    vi low = offset_of_i8(s, h + lane, lanes + lane);
+    vi high = offset_of_i8(s, h + lane + 32, lanes + lane + 32);
+    for (size_t p = 0; p < pairs; p++) {
+        const two_vi pair = pair_i8(x, p, j);
+        low = v_add_i16(low, v_pairs_i8(pair.low, k[p]));
+        high = v_add_i16(high, v_pairs_i8(pair.high, k[p]));
+    }
+    return (two_vi){.low = v_packs_i16(v_sra_i16(low, s.exponent), v_sra_i16(high, s.exponent))};
+}
+
+HALP_INLINE void subtract_i8(int8_t *w, two_vi t)
+{
+    v_store(w, v_max_i8(v_subs_i8(v_load(w), t.low), v_set1_i8(-127)));
 }
 
 #define FORMAT(op) op##_i8
@@ -92,9 +105,8 @@ HALP_INLINE vi move_i8(const size_t pairs, update_step s, const vi *k, const int
 #define FIXED_H int16_t
 #define LANES ((size_t)V_I8)
 #define GROUP ((size_t)64)
-#define INTERLEAVED (2 * LANES)
+#define INTERLEAVE(x_0, x_1) interleave_i8(x_0, x_1)
 #define PAIR(k_0, k_1) bytes_i16(k_0, k_1)
-#define SUBTRACT(w, t) v_max_i8(v_subs_i8(w, t), v_set1_i8(-127))
 #include "update_format.h"
 
 /* ---- int8 data, int16 model ------------------------------------------------------------------
@@ -114,21 +126,12 @@ HALP_INLINE update_step step_of_i8i16(const halp_update *u, const int16_t *k, in
     };
 }
 
-HALP_INLINE void interleave_i8i16(const int8_t *x_0, const int8_t *x_1, int8_t *out)
+/* V_I16 columns: t, from their S. */
+HALP_INLINE vi rounded_i8i16(update_step s, vi sum, const int16_t *h, const uint32_t *lanes)
 {
-    const vi a = v_load_widen_i8(x_0), b = v_load_widen_i8(x_1);
-    v_store(out, v_bias_i8(v_merge_i8(a, v_even_i8(b))));
-}
-
-HALP_INLINE vi move_i8i16(const size_t pairs, update_step s, const vi *k, const int8_t *x,
-                          const int16_t *h, const uint32_t *lanes, size_t j, size_t lane)
-{
-    vi sum = s.bias;
-    for (size_t p = 0; p < pairs; p++)
-        sum = v_add_i16(sum, v_pairs_i8(v_load(x + p * VBYTES), k[p]));
-    const vi h_j = v_load(h + j);
-    vi low = v_add_i32(v_pairs_low_i16(sum, h_j, s.scale), v_load(lanes + lane));
-    vi high = v_add_i32(v_pairs_high_i16(sum, h_j, s.scale), v_load(lanes + lane + 16));
+    const vi h_j = v_load(h);
+    vi low = v_add_i32(v_pairs_low_i16(sum, h_j, s.scale), v_load(lanes));
+    vi high = v_add_i32(v_pairs_high_i16(sum, h_j, s.scale), v_load(lanes + 16));
     low = v_sra_i32(low, HALP_BATCH_FRACTION_I8I16);
     high = v_sra_i32(high, HALP_BATCH_FRACTION_I8I16);
     if (s.is_steep) {
@@ -138,16 +141,49 @@ HALP_INLINE vi move_i8i16(const size_t pairs, update_step s, const vi *k, const 
     return v_packs_i32(low, high);
 }
 
+/* Columns in order, for sums that are many, to come out so. */
+HALP_INLINE two_vi interleave_i8i16(const int8_t *x_0, const int8_t *x_1)
+{
+    const two_vi pair = interleave_i8(x_0, x_1);
+    return (two_vi){v_first_i16(pair.low, pair.high), v_second_i16(pair.low, pair.high)};
+}
+
+HALP_INLINE two_vi move_i8i16(const size_t pairs, update_step s, const vi *k, update_source x,
+                              const int16_t *h, const uint32_t *lanes, size_t j, size_t lane)
+{
+    enum { NEXT = V_I16 < 32 ? V_I16 / 2 : V_I16 }; /* lanes behind: halp_lane_i16 */
+    vi low = s.bias, high = s.bias;
+    for (size_t p = 0; p < pairs; p++) {
+        const two_vi pair = pair_i8(x, p, j);
+        low = v_add_i16(low, v_pairs_i8(pair.low, k[p]));
+        high = v_add_i16(high, v_pairs_i8(pair.high, k[p]));
+    }
+    if (!x.is_interleaved) {
+        const vi second = v_second_i16(low, high);
+        low = v_first_i16(low, high), high = second;
+    }
+    lanes += lane;
+    return (two_vi){
+        rounded_i8i16(s, low, h + j, lanes),
+        rounded_i8i16(s, high, h + j + V_I16, lanes + NEXT),
+    };
+}
+
+HALP_INLINE void subtract_i8i16(int16_t *w, two_vi t)
+{
+    v_store(w, v_max_i16(v_subs_i16(v_load(w), t.low), v_set1_i16(-32767)));
+    v_store(w + V_I16, v_max_i16(v_subs_i16(v_load(w + V_I16), t.high), v_set1_i16(-32767)));
+}
+
 #define FORMAT(op) op##_i8i16
 #define DATA int8_t
 #define MODEL int16_t
 #define LANE uint32_t
 #define FIXED_H int16_t
-#define LANES ((size_t)V_I16)
-#define GROUP ((size_t)32)
-#define INTERLEAVED (2 * LANES)
+#define LANES ((size_t)V_I8)
+#define GROUP (LANES < 32 ? (size_t)32 : LANES)
+#define INTERLEAVE(x_0, x_1) interleave_i8i16(x_0, x_1)
 #define PAIR(k_0, k_1) bytes_i16(k_0, k_1)
-#define SUBTRACT(w, t) v_max_i16(v_subs_i16(w, t), v_set1_i16(-32767))
 #include "update_format.h"
 
 /* ---- int16 -----------------------------------------------------------------------------------
@@ -160,18 +196,18 @@ HALP_INLINE update_step step_of_i16(const halp_update *u, const int16_t *k, int 
     return (update_step){.coarse = u->h.exponent - e, .exponent = e};
 }
 
-HALP_INLINE void interleave_i16(const int16_t *x_0, const int16_t *x_1, int16_t *out)
+HALP_INLINE two_vi interleave_i16(const int16_t *x_0, const int16_t *x_1)
 {
     const vi a = v_load(x_0), b = v_load(x_1);
-    v_store(out, v_zip_low_i16(a, b)); /* halp_lane_i16 */
-    v_store(out + V_I16, v_zip_high_i16(a, b));
+    return (two_vi){v_zip_low_i16(a, b), v_zip_high_i16(a, b)}; /* halp_lane_i16 */
 }
 
-HALP_INLINE vi sum_i16(const size_t pairs, const vi *k, const int16_t *x, vi sum)
+HALP_INLINE two_vi pair_i16(update_source x, size_t p, size_t j)
 {
-    for (size_t p = 0; p < pairs; p++)
-        sum = v_add_i32(sum, v_madd_i16(v_load(x + 2 * p * V_I16), k[p]));
-    return sum;
+    const int16_t *both = (const int16_t *)x.vector + 2 * p * V_I16;
+    if (x.is_interleaved) return (two_vi){v_load(both), v_load(both + V_I16)};
+    return interleave_i16((const int16_t *)x.rows[2 * p] + j,
+                          (const int16_t *)x.rows[2 * p + 1] + j);
 }
 
 HALP_INLINE vi offset_of_i16(update_step s, const int32_t *h, const uint32_t *lanes)
@@ -179,14 +215,22 @@ HALP_INLINE vi offset_of_i16(update_step s, const int32_t *h, const uint32_t *la
     return v_sra_i32(v_add_i32(v_load(h), v_load(lanes)), s.coarse);
 }
 
-HALP_INLINE vi move_i16(const size_t pairs, update_step s, const vi *k, const int16_t *x,
-                        const int32_t *h, const uint32_t *lanes, size_t j, size_t lane)
+HALP_INLINE two_vi move_i16(const size_t pairs, update_step s, const vi *k, update_source x,
+                            const int32_t *h, const uint32_t *lanes, size_t j, size_t lane)
 {
-    (void)j;
-    const vi low = sum_i16(pairs, k, x, offset_of_i16(s, h + lane, lanes + lane));
-    const vi high =
-        sum_i16(pairs, k, x + V_I16, offset_of_i16(s, h + lane + 16, lanes + lane + 16));
-    return v_packs_i32(v_sra_i32(low, s.exponent), v_sra_i32(high, s.exponent));
+    vi low = offset_of_i16(s, h + lane, lanes + lane);
+    vi high = offset_of_i16(s, h + lane + 16, lanes + lane + 16);
+    for (size_t p = 0; p < pairs; p++) {
+        const two_vi pair = pair_i16(x, p, j);
+        low = v_add_i32(low, v_madd_i16(pair.low, k[p]));
+        high = v_add_i32(high, v_madd_i16(pair.high, k[p]));
+    }
+    return (two_vi){.low = v_packs_i32(v_sra_i32(low, s.exponent), v_sra_i32(high, s.exponent))};
+}
+
+HALP_INLINE void subtract_i16(int16_t *w, two_vi t)
+{
+    v_store(w, v_max_i16(v_subs_i16(v_load(w), t.low), v_set1_i16(-32767)));
 }
 
 #define FORMAT(op) op##_i16
@@ -196,9 +240,8 @@ HALP_INLINE vi move_i16(const size_t pairs, update_step s, const vi *k, const in
 #define FIXED_H int32_t
 #define LANES ((size_t)V_I16)
 #define GROUP ((size_t)32)
-#define INTERLEAVED (2 * LANES)
+#define INTERLEAVE(x_0, x_1) interleave_i16(x_0, x_1)
 #define PAIR(k_0, k_1) halves_i32(k_0, k_1)
-#define SUBTRACT(w, t) v_max_i16(v_subs_i16(w, t), v_set1_i16(-32767))
 #include "update_format.h"
 
 /* ---- Floats ----------------------------------------------------------------------------------*/

@@ -33,7 +33,7 @@ HALP_INLINE void FORMAT(update_columns)(const size_t rows, const bool has_h,
     for (size_t b = 0; b < rows; b++) c[b] = V(set1)(p->c[b]);
     size_t j = 0;
     for (; j + LANES <= p->m; j += LANES) {
-        prefetch_rows(u, next_rows, (start + j) * sizeof(REAL));
+        prefetch_rows(u->next, next_rows, (start + j) * sizeof(REAL));
         V(store)(p->w + j, FORMAT(updated)(rows, has_h, p, c, j, false, v_zero()));
     }
     if (j == p->m) return;

@@ -3,59 +3,73 @@
  *   FORMAT(op)          adds the format to a name
  *   DATA, MODEL         types of the elements; LANE, FIXED_H: of the random lanes and of h
  *   LANES, GROUP        columns in a vector, and in a group of lanes
- *   INTERLEAVED         elements of DATA that a pair of rows has in a vector's columns
+ *   INTERLEAVE          the pair of vectors of data from two rows
  *   PAIR                coefficients of a pair of rows as the products take them
- *   SUBTRACT            w - t, saturated
  *
- * and from update.h step_of_, interleave_ and move_<format>, which computes t. */
+ * and from update.h step_of_, move_<format>, which computes t, and subtract_<format>, w - t saturated. */
 
-/* A piece of the columns: `m` of them, from `start`; the rows interleaved vector by vector, and within
- * the columns of a vector pair by pair. */
+/* A piece of the columns: `m` of them, from `start`. */
 typedef struct {
     const halp_update *u;
     size_t start, m, pairs;
-    const DATA *x;
+    const DATA *interleaved; /* vector by vector and within a vector pair by pair; or NULL */
+    const void *rows[HALP_MOST_BATCH]; /* at column `start` */
 } FORMAT(update_piece);
 
-HALP_INLINE void FORMAT(interleave_rows)(const halp_update *u, size_t start, size_t m, DATA *out)
+/* The partner of a last odd row has no weight: any row will do. */
+HALP_INLINE void FORMAT(set_rows)(FORMAT(update_piece) * p)
 {
-    const size_t rest = m % LANES, whole = m - rest;
-    const size_t stride = (u->rows + 1) / 2 * INTERLEAVED;
-    for (size_t b = 0; b < u->rows; b += 2, out += INTERLEAVED) {
-        const DATA *x_0 = (const DATA *)u->x[b] + start;
-        /* The partner of a last odd row has no weight: any row will do. */
-        const DATA *x_1 = b + 1 < u->rows ? (const DATA *)u->x[b + 1] + start : x_0;
+    for (size_t b = 0; b < 2 * p->pairs; b++)
+        p->rows[b] = (const DATA *)p->u->x[b < p->u->rows ? b : 0] + p->start;
+}
+
+HALP_INLINE void FORMAT(interleave_vectors)(const DATA *x_0, const DATA *x_1, DATA *out)
+{
+    const two_vi pair = INTERLEAVE(x_0, x_1);
+    v_store(out, pair.low);
+    v_store(out + LANES, pair.high);
+}
+
+HALP_INLINE void FORMAT(interleave_rows)(const FORMAT(update_piece) * p, DATA *out)
+{
+    const size_t rest = p->m % LANES, whole = p->m - rest, stride = 2 * p->pairs * LANES;
+    for (size_t i = 0; i < p->pairs; i++, out += 2 * LANES) {
+        const DATA *x_0 = p->rows[2 * i], *x_1 = p->rows[2 * i + 1];
         DATA *to = out;
         for (size_t j = 0; j < whole; j += LANES, to += stride)
-            FORMAT(interleave)(x_0 + j, x_1 + j, to);
+            FORMAT(interleave_vectors)(x_0 + j, x_1 + j, to);
         if (rest) {
             DATA tail[2][LANES] = {{0}};
             memcpy(tail[0], x_0 + whole, rest * sizeof(DATA));
             memcpy(tail[1], x_1 + whole, rest * sizeof(DATA));
-            FORMAT(interleave)(tail[0], tail[1], to);
+            FORMAT(interleave_vectors)(tail[0], tail[1], to);
         }
     }
 }
 
 /* The first `rest` of the columns t belongs to. Where there are columns before them, these take part
  * with a step of 0; they must be of this piece, since others may be in other hands. */
-HALP_INLINE void FORMAT(update_rest)(MODEL *w, size_t rest, bool alone, vi t)
+HALP_INLINE void FORMAT(update_rest)(MODEL *w, size_t rest, bool alone, two_vi t)
 {
+    const size_t half = VBYTES / sizeof(MODEL); /* columns in t.low */
     MODEL moved[2 * LANES] = {0};
     if (alone) {
         memcpy(moved, w, rest * sizeof *w);
-        v_store(moved, SUBTRACT(v_load(moved), t));
+        FORMAT(subtract)(moved, t);
         memcpy(w, moved, rest * sizeof *w);
         return;
     }
-    v_store(moved + LANES, t);
-    MODEL *last = w + rest - LANES;
-    v_store(last, SUBTRACT(v_load(last), v_load(moved + rest)));
+    v_store(moved + LANES, t.low);
+    if (half < LANES) v_store(moved + LANES + half, t.high);
+    t.low = v_load(moved + rest);
+    if (half < LANES) t.high = v_load(moved + rest + half);
+    FORMAT(subtract)(w + rest - LANES, t);
 }
 
 /* One output. */
-HALP_INLINE void FORMAT(update_columns)(const size_t pairs, const FORMAT(update_piece) * p,
-                                        size_t r, const int16_t *k, int e, const LANE *lanes)
+HALP_INLINE void FORMAT(update_columns)(const size_t pairs, const bool is_interleaved,
+                                        const FORMAT(update_piece) * p, size_t r, const int16_t *k,
+                                        int e, const LANE *lanes)
 {
     const halp_update *u = p->u;
     const update_step s = FORMAT(step_of)(u, k, e);
@@ -63,46 +77,48 @@ HALP_INLINE void FORMAT(update_columns)(const size_t pairs, const FORMAT(update_
     const FIXED_H *h = (const FIXED_H *)u->h.values;
     h = h ? h + r * u->h.ld + p->start : (const FIXED_H *)(const void *)halp_no_h;
     MODEL *w = (MODEL *)u->w + r * u->ldw + p->start;
-    const DATA *x = p->x;
+    const DATA *vector = p->interleaved;
     vi pair[MOST_PAIRS];
     for (size_t i = 0; i < pairs; i++) pair[i] = PAIR(k[2 * i], k[2 * i + 1]);
 
     size_t j = 0;
     for (; j + GROUP <= p->m; j += GROUP) {
-        prefetch_rows(u, next_rows, (p->start + j) * sizeof(DATA));
-        for (size_t i = 0; i < GROUP; i += LANES, x += pairs * INTERLEAVED) {
-            const vi t = FORMAT(move)(pairs, s, pair, x, h, lanes, j + i, j + i / 2);
-            v_store(w + j + i, SUBTRACT(v_load(w + j + i), t));
+        prefetch_rows(u->next, next_rows, (p->start + j) * sizeof(DATA));
+        for (size_t i = 0; i < GROUP; i += LANES, vector += 2 * pairs * LANES) {
+            const update_source x = {is_interleaved, vector, p->rows};
+            FORMAT(subtract)
+            (w + j + i, FORMAT(move)(pairs, s, pair, x, h, lanes, j + i, j + i / 2));
         }
     }
-    for (; j < p->m; j += LANES, x += pairs * INTERLEAVED) {
-        prefetch_rows(u, next_rows, (p->start + j) * sizeof(DATA));
-        const vi t = FORMAT(move)(pairs, s, pair, x, h, lanes, j, j - j % GROUP / 2);
+    for (; j < p->m; j += LANES, vector += 2 * pairs * LANES) {
+        prefetch_rows(u->next, next_rows, (p->start + j) * sizeof(DATA));
+        const update_source x = {is_interleaved, vector, p->rows};
+        const two_vi t = FORMAT(move)(pairs, s, pair, x, h, lanes, j, j - j % GROUP / 2);
         if (j + LANES <= p->m)
-            v_store(w + j, SUBTRACT(v_load(w + j), t));
+            FORMAT(subtract)(w + j, t);
         else
             FORMAT(update_rest)(w + j, p->m - j, j == 0, t);
     }
 }
 
-HALP_INLINE void FORMAT(update_output)(const FORMAT(update_piece) * p, size_t r, const int16_t *k,
-                                       int e, const LANE *lanes)
+HALP_INLINE void FORMAT(update_output)(const bool is_interleaved, const FORMAT(update_piece) * p,
+                                       size_t r, const int16_t *k, int e, const LANE *lanes)
 {
     switch (p->pairs) {
     case 1:
-        FORMAT(update_columns)(1, p, r, k, e, lanes);
+        FORMAT(update_columns)(1, is_interleaved, p, r, k, e, lanes);
         break;
     case 2:
-        FORMAT(update_columns)(2, p, r, k, e, lanes);
+        FORMAT(update_columns)(2, is_interleaved, p, r, k, e, lanes);
         break;
     case 3:
-        FORMAT(update_columns)(3, p, r, k, e, lanes);
+        FORMAT(update_columns)(3, is_interleaved, p, r, k, e, lanes);
         break;
     case 4:
-        FORMAT(update_columns)(4, p, r, k, e, lanes);
+        FORMAT(update_columns)(4, is_interleaved, p, r, k, e, lanes);
         break;
     default:
-        FORMAT(update_columns)(p->pairs, p, r, k, e, lanes);
+        FORMAT(update_columns)(p->pairs, is_interleaved, p, r, k, e, lanes);
     }
 }
 
@@ -123,14 +139,27 @@ static void FORMAT(update_range)(const halp_update *u, size_t first, size_t last
         const size_t some = u->count - r_0 < HALP_OUTPUTS ? u->count - r_0 : HALP_OUTPUTS;
         halp_round_coefficients(u, fixed, r_0, some, k, e);
         for (size_t r = 0; u->rows % 2 && r < some; r++) k[r][u->rows] = 0;
-        for (size_t start = first; start < last; start += columns) {
-            const size_t m = last - start < columns ? last - start : columns;
-            if (start != held) FORMAT(interleave_rows)(u, start, m, x);
+        FORMAT(update_piece) piece;
+        piece.u = u;
+        piece.pairs = pairs;
+        for (size_t start = first; start < last; start += piece.m) {
+            piece.start = start;
+            piece.m = last - start < columns ? last - start : columns;
+            /* A single output uses each pair once. */
+            const bool is_interleaved = u->count > 1 || piece.m < GROUP;
+            if (!is_interleaved) piece.m -= piece.m % GROUP;
+            FORMAT(set_rows)(&piece);
+            if (is_interleaved && start != held) FORMAT(interleave_rows)(&piece, x);
             held = start;
-            const FORMAT(update_piece) piece = {u, start, m, pairs, x};
+            piece.interleaved = is_interleaved ? x : NULL;
             for (size_t r = 0; r < some; r++) {
-                const LANE *lanes = halp_batch_lanes(u, fixed, r_0 + r, start / block);
-                FORMAT(update_output)(&piece, r_0 + r, k[r], e[r], lanes + start % block);
+                const LANE *lanes =
+                    (const LANE *)halp_batch_lanes(u, fixed, r_0 + r, start / block) +
+                    start % block;
+                if (is_interleaved)
+                    FORMAT(update_output)(true, &piece, r_0 + r, k[r], e[r], lanes);
+                else
+                    FORMAT(update_output)(false, &piece, r_0 + r, k[r], e[r], lanes);
             }
         }
     }
@@ -149,6 +178,5 @@ static void HALP_NAME(FORMAT(halp_update))(const halp_update *u)
 #undef FIXED_H
 #undef LANES
 #undef GROUP
-#undef INTERLEAVED
+#undef INTERLEAVE
 #undef PAIR
-#undef SUBTRACT

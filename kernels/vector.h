@@ -46,6 +46,13 @@ HALP_INLINE vi v_load_tail(const void *p, size_t bytes)
 static const uint8_t halp_last_bytes[2 * VBYTES] = {
     [VBYTES... 2 * VBYTES - 1] = 0xff,
 };
+/* Fetches the lines that go with this byte of some rows, once for each 64 bytes. */
+HALP_INLINE void prefetch_rows(const void *const *x, size_t rows, size_t byte)
+{
+    if (byte % 64 == 0)
+        for (size_t b = 0; b < rows; b++) HALP_PREFETCH_L2((const char *)x[b] + byte);
+}
+
 HALP_INLINE vi v_last_bytes(size_t n) { return v_load(halp_last_bytes + n); }
 
 /* A block's worth of h for updates that have none. */

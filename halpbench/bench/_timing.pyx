@@ -31,6 +31,7 @@ from halpbench._kernels cimport (
     halp_format,
     halp_h,
     halp_rng,
+    halp_margins,
     halp_update,
     operand,
     reals,
@@ -305,15 +306,19 @@ cdef halp_batch_h _encoded(halp_format form, Operand w, Operand h, Operand room,
 cdef int64_t _repeat_batch(const halp_backend *k, halp_format form, bint updates,
                            halp_update *batch, double *sums, size_t repeats) noexcept nogil:
     cdef const double *c = batch.c
-    cdef int64_t start = _now_ns()
+    cdef halp_margins products
     cdef size_t i
+    cdef int64_t start
+    products.n, products.rows, products.count = batch.n, batch.rows, batch.count
+    products.x, products.w, products.ldw, products.sums = batch.x, batch.w, batch.ldw, sums
+    products.next, products.next_rows = NULL, 0
+    start = _now_ns()
     for i in range(repeats):
         batch.c = c + (i & 1) * batch.rows * batch.count
         if updates:
             k.family[<int> form].update(batch)
         else:
-            k.family[<int> form].margins(batch.n, batch.rows, batch.x, batch.w, batch.ldw,
-                                         batch.count, sums)
+            k.family[<int> form].margins(&products)
     return _now_ns() - start
 
 

@@ -45,8 +45,23 @@ static void test_accumulate(const halp_backend *b, const halp_backend *scalar, h
     for (size_t r = 0; r < count; r++) unit[r] = ldexp(1.0, -(int)random_below(40));
     for (size_t j = 0; j < count * ldg; j++) g[j] = random_real();
     double *expected = guarded_copy(g, count * ldg, sizeof *g, 0);
-    b->family[format].accumulate(rows, n, x, ldx, count, k, unit, g, ldg, NULL);
-    scalar->family[format].accumulate(rows, n, x, ldx, count, k, unit, expected, ldg, x);
+    const void *next[] = {x};
+    halp_accumulation all = {
+        .n = n,
+        .rows = rows,
+        .count = count,
+        .x = x,
+        .ldx = ldx,
+        .k = k,
+        .unit = unit,
+        .g = g,
+        .ldg = ldg,
+        .next = next,
+        .next_rows = 1,
+    };
+    b->family[format].accumulate(&all);
+    all.g = expected;
+    scalar->family[format].accumulate(&all);
     CHECK(memcmp(g, expected, count * ldg * sizeof *g) == 0);
     release(expected), release(g), release(unit), release(k), release(x);
 }

@@ -8,6 +8,8 @@
 
 #include "family.h"
 
+#define HALP_ALWAYS_INLINE static inline __attribute__((always_inline))
+
 typedef struct {
     int budget;    /* the most that the |k| of an output add up to */
     int lowest;    /* of the exponents that they may share */
@@ -80,8 +82,8 @@ static inline int halp_binary_exponent(double v)
 enum { HALP_OUTPUTS = 64 }; /* whose coefficients are computed at a time, side by side in vectors */
 
 /* The largest exponents that keep the budget, or one below the lowest; their powers of 2. */
-static inline void halp_choose_exponents(const halp_update *u, halp_fixed fixed, size_t first,
-                                         size_t some, int *e, double *unit)
+HALP_ALWAYS_INLINE void halp_choose_exponents(const halp_update *u, halp_fixed fixed, size_t first,
+                                              const size_t some, int *e, double *unit)
 {
     double sum[HALP_OUTPUTS];
     bool over;
@@ -111,9 +113,9 @@ static inline void halp_choose_exponents(const halp_update *u, halp_fixed fixed,
     } while (over);
 }
 
-/* The integers k of some outputs from `first` on, and the exponent that those of each share. */
-static inline void halp_round_coefficients(const halp_update *u, halp_fixed fixed, size_t first,
-                                           size_t some, int16_t (*k)[HALP_MOST_BATCH], int *e)
+HALP_ALWAYS_INLINE void halp_round_some_coefficients(const halp_update *u, halp_fixed fixed,
+                                                     size_t first, const size_t some,
+                                                     int16_t (*k)[HALP_MOST_BATCH], int *e)
 {
     double unit[HALP_OUTPUTS], most[HALP_OUTPUTS];
     halp_choose_exponents(u, fixed, first, some, e, unit);
@@ -132,6 +134,16 @@ static inline void halp_round_coefficients(const halp_update *u, halp_fixed fixe
             k[r][b] = (int16_t)halp_floor(scaled[r] + halp_rng_uniform(u->rng, draw));
         }
     }
+}
+
+/* The integers k of some outputs from `first` on, and the exponent that those of each share. */
+static inline void halp_round_coefficients(const halp_update *u, halp_fixed fixed, size_t first,
+                                           size_t some, int16_t (*k)[HALP_MOST_BATCH], int *e)
+{
+    if (some == 1) /* the loops over outputs go */
+        halp_round_some_coefficients(u, fixed, first, 1, k, e);
+    else
+        halp_round_some_coefficients(u, fixed, first, some, k, e);
 }
 
 #endif

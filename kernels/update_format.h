@@ -30,21 +30,29 @@ HALP_INLINE void FORMAT(interleave_vectors)(const DATA *x_0, const DATA *x_1, DA
     v_store(out + LANES, pair.high);
 }
 
+/* The columns from j on, fewer than a vector. All rows are copied before the first is read again, so that
+ * no load waits for a store. */
+HALP_INLINE void FORMAT(interleave_rest)(const FORMAT(update_piece) * p, size_t j, DATA *out)
+{
+    DATA rest[HALP_MOST_BATCH][LANES];
+    for (size_t b = 0; b < 2 * p->pairs; b++) {
+        memset(rest[b], 0, sizeof rest[b]);
+        memcpy(rest[b], (const DATA *)p->rows[b] + j, (p->m - j) * sizeof(DATA));
+    }
+    for (size_t i = 0; i < p->pairs; i++, out += 2 * LANES)
+        FORMAT(interleave_vectors)(rest[2 * i], rest[2 * i + 1], out);
+}
+
 HALP_INLINE void FORMAT(interleave_rows)(const FORMAT(update_piece) * p, DATA *out)
 {
-    const size_t rest = p->m % LANES, whole = p->m - rest, stride = 2 * p->pairs * LANES;
-    for (size_t i = 0; i < p->pairs; i++, out += 2 * LANES) {
+    const size_t whole = p->m - p->m % LANES, stride = 2 * p->pairs * LANES;
+    for (size_t i = 0; i < p->pairs; i++) {
         const DATA *x_0 = p->rows[2 * i], *x_1 = p->rows[2 * i + 1];
-        DATA *to = out;
+        DATA *to = out + 2 * i * LANES;
         for (size_t j = 0; j < whole; j += LANES, to += stride)
             FORMAT(interleave_vectors)(x_0 + j, x_1 + j, to);
-        if (rest) {
-            DATA tail[2][LANES] = {{0}};
-            memcpy(tail[0], x_0 + whole, rest * sizeof(DATA));
-            memcpy(tail[1], x_1 + whole, rest * sizeof(DATA));
-            FORMAT(interleave_vectors)(tail[0], tail[1], to);
-        }
     }
+    if (whole < p->m) FORMAT(interleave_rest)(p, whole, out + whole / LANES * stride);
 }
 
 /* The first `rest` of the columns t belongs to. Where there are columns before them, these take part

@@ -68,7 +68,7 @@ format: $(INSTALLED) ## rewrite Python and C in the style that lint asks for
 
 build: $(BUILT) ## install into .venv and compile
 
-# What it is made from, and no more: a second `make` finds nothing to do.
+# Its true sources and no more: a second `make` finds nothing to do.
 $(BUILT): $(INSTALLED) setup.py kernels/flags.txt $(wildcard kernels/*.[ch]) $(CYTHON_SOURCES)
 	$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@

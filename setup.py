@@ -219,13 +219,13 @@ class BuildExtensions(build_ext):
     def is_fresh(
         target: Path, stamp: Path, made_from: str, sources: list[Path], dependencies: Path | None
     ) -> bool:
-        """Whether a file need not be made again."""
+        """Tell whether a file need not be made again."""
         needed = [target, stamp, *([dependencies] if dependencies else [])]
         if not all(path.exists() for path in needed) or stamp.read_text() != made_from:
             return False
         read = [*sources, *(files_read(dependencies) if dependencies else [])]
-        made = target.stat().st_mtime_ns
-        return all(path.exists() and path.stat().st_mtime_ns < made for path in read)
+        finished_ns = target.stat().st_mtime_ns
+        return all(path.exists() and path.stat().st_mtime_ns < finished_ns for path in read)
 
     # ---- The compiler --------------------------------------------------------------------------
 

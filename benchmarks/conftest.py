@@ -1,4 +1,4 @@
-"""How pytest-benchmark times the kernels here: by their own clock, into a folder for each CPU.
+"""pytest-benchmark on the kernels: timed by their own clock, saved in a folder for each CPU.
 
 ``pytest benchmarks`` runs all of it, and takes the options of pytest-benchmark. What is measured is
 in test_kernel_speed.py.
@@ -19,7 +19,7 @@ from halpbench.report.cells import columns
 BUDGETS = {"full": ("0.15", 7), "smoke": ("0.03", 3)}
 COLUMNS = ["min", "median", "iqr", "rounds"]
 
-# What a machine record has that is no property of the machine, or changes with every commit.
+# Fields of a machine record that are no property of the machine, or change with every commit.
 CHANGING = ("state", "revision")
 
 MACHINE = pytest.StashKey[dict]()
@@ -55,7 +55,7 @@ def pytest_configure(config):
 def pytest_report_header(config):
     this_machine = config.stash[MACHINE]
     sizes = ", ".join(
-        f"{level.name} {level.set_bytes >> 10:,} KiB" for level in found_levels(config)
+        f"{level.name} {level.set_bytes >> 10:,} KiB" for level in levels_of_suite(config)
     )
     beside = dots.libraries()
     lines = [
@@ -65,25 +65,27 @@ def pytest_report_header(config):
     return lines + [f"warning: {text}" for text in machine.warnings_for(this_machine)]
 
 
-def found_levels(config):
+def levels_of_suite(config):
     """The levels of this machine; the smoke suite has the first two caches only."""
     this_machine = config.stash[MACHINE]
     available = this_machine["state"]["memory_available_bytes"]
-    found = levels.of(this_machine["caches"], available)
-    return found if config.option.suite == "full" else found[:2]
+    all_levels = levels.of(this_machine["caches"], available)
+    return all_levels if config.option.suite == "full" else all_levels[:2]
 
 
-def found_backends(config):
+def backends_of_suite(config):
     """The usable backends; the smoke suite has the best and the scalar one only."""
-    found = config.stash[MACHINE]["build"]["backends"]
-    return found if config.option.suite == "full" else list(dict.fromkeys((found[0], found[-1])))
+    backends = config.stash[MACHINE]["build"]["backends"]
+    if config.option.suite == "full":
+        return backends
+    return list(dict.fromkeys((backends[0], backends[-1])))
 
 
 @pytest.hookimpl(trylast=True)  # what the cases choose themselves varies least
 def pytest_generate_tests(metafunc):
     values = {
-        "level": [level.name for level in found_levels(metafunc.config)],
-        "backend": found_backends(metafunc.config),
+        "level": [level.name for level in levels_of_suite(metafunc.config)],
+        "backend": backends_of_suite(metafunc.config),
         "library": ["halpbench", *dots.DTYPES],
     }
     for name, choices in values.items():
@@ -131,7 +133,7 @@ def one_thread():
 @pytest.fixture
 def place(request, level):
     """The `Level` that a case names."""
-    return next(each for each in found_levels(request.config) if each.name == level)
+    return next(each for each in levels_of_suite(request.config) if each.name == level)
 
 
 @pytest.fixture
@@ -161,20 +163,20 @@ def measure(benchmark, request):
             ),
         )
         ns = {name: [s / calls[name] for s in samples[name][1:]] for name in contenders}
-        mine, *references = contenders
-        times = iter(ns[mine])
-        benchmark.pedantic(lambda: _advance(next(times) * 1e-9), rounds=len(ns[mine]))
-        median, elements = stats.median(ns[mine]).value, contenders[mine][1]
+        ours, *references = contenders
+        times = iter(ns[ours])
+        benchmark.pedantic(lambda: _advance(next(times) * 1e-9), rounds=len(ns[ours]))
+        median, elements = stats.median(ns[ours]).value, contenders[ours][1]
         benchmark.extra_info |= {
             **info,
             "elements": elements,
             "bytes": n_bytes,
-            "calls_per_round": calls[mine],
+            "calls_per_round": calls[ours],
             "elements_per_second": elements / median * 1e9,
             "gigabytes_per_second": n_bytes / median,
         }
         for name in references:
-            per_element = (np.divide(ns[each], contenders[each][1]) for each in (name, mine))
+            per_element = (np.divide(ns[each], contenders[each][1]) for each in (name, ours))
             benchmark.extra_info |= columns(f"ratio_to_{name}", stats.ratio(*per_element))
         return ns
 

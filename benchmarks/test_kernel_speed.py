@@ -1,4 +1,4 @@
-"""Every kernel x dtype x size x backend, the cost of calling it from Python, and its peers.
+"""Every kernel x dtype x size x backend, the cost of calling it from Python, and other libraries.
 
 The groups hold what differs in the backend (or the library) alone. Other groups:
 ``--benchmark-group-by=param:op,param:level,param:backend`` has the dtypes beside each other.
@@ -92,8 +92,8 @@ def test_library(dtype, level, library, place, benchmark, measure):
     """Dot products called from Python, ours and those of other libraries, on one thread."""
     n = levels.length(place, "dot", dtype)
     benchmark.group = f"libraries: dot {dtype}, {level} ({_shape(n, 1)})"
-    found = {dots.name_of(library): library for library in dots.libraries()}
-    installed = dots.installed(found.values())
+    versions = {dots.name_of(library): library for library in dots.libraries()}
+    installed = dots.installed(versions.values())
     functions = {OURS: kernels.dot} | {dots.name_of(peer): dot for peer, dot in installed.items()}
     if library != OURS and dtype not in dots.DTYPES[library]:
         pytest.skip(f"{library} has no dot product of {dtype} that is right")
@@ -103,7 +103,7 @@ def test_library(dtype, level, library, place, benchmark, measure):
     measure(
         {name: (library_timer(functions[name], dtype, place), n) for name in (library, OURS)},
         n_bytes=kernel_bytes("dot", dtype, n),
-        library=found.get(library, OURS),
+        library=versions.get(library, OURS),
         backend=kernels.active() if library == OURS else None,
         blas=dots.blas() if library == "numpy" else None,
     )
@@ -133,7 +133,7 @@ def batch_bytes(dtype, n, rows):
 
 
 def batch_length(place, dtype, rows):
-    """How many columns fill a level: whole groups of 64, at least one."""
+    """Return the number of columns that fill a level: whole groups of 64, at least one."""
     n = place.set_bytes // batch_bytes(dtype, 1, rows)
     return max(n - n % 64, 64)
 

@@ -9,7 +9,7 @@ def main() -> int:
         from halpbench.cli import main as run
 
         return run()
-    except KeyboardInterrupt:  # before `run` had begun: nothing can have been measured
+    except KeyboardInterrupt:  # before `run` has begun: nothing was measured
         print("halpbench: interrupted", file=sys.stderr)
         return 130
 

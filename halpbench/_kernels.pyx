@@ -259,7 +259,7 @@ cdef class Operand:
 
 
 cdef int _dtype_of(const Py_buffer *view) noexcept:
-    """Which of the four dtypes a buffer has, in the byte order of this machine; -1 for none."""
+    """Code of the dtype of a buffer in the byte order of this machine; -1 if it is none of the four."""
     cdef const char *code = view.format
     if code is NULL:
         return -1
@@ -343,7 +343,7 @@ cdef Operand operand(array, str name, int ndim, bint writable):
 
 
 cdef bint overlap(Operand x, Operand y) noexcept:
-    """Whether two arrays share memory: exact, since both are contiguous."""
+    """True if two arrays share memory: exact, since both are contiguous."""
     cdef size_t x_start = <size_t> x.data, y_start = <size_t> y.data
     return x_start < y_start + <size_t> y.view.len and y_start < x_start + <size_t> x.view.len
 
@@ -838,7 +838,7 @@ cdef halp_format format_of(Operand x, Operand w) except HALP_FORMAT_COUNT:
 
 
 cdef const void **row_pointers(Operand x) except NULL:
-    """Where each row of a batch starts; to be freed."""
+    """Start of each row of a batch; to be freed."""
     cdef size_t b
     cdef const void **pointers = <const void **> PyMem_Malloc((x.rows + 1) * sizeof(void *))
     if pointers is NULL:

@@ -1,4 +1,4 @@
-"""Batch sizes: what is accepted, and the largest one that a step size bears."""
+"""Batch sizes: check of the argument, and the largest one that a step size bears."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BATCH", "checked_batch_size", "largest_batch"]
 
 MOST_BATCH = 64
-# A step of B samples multiplies the error by 1 - a B H on average, H the Hessian. What its square
-# adds is bounded by a (L + (B - 1) lambda_max), see docs/theory.md; at 2 nothing is gained. A
-# quarter is left for the noise of the samples and the rounding.
+# A step of B samples multiplies the error by 1 - a B H on average, H the Hessian. The part that its
+# square adds is bounded by a (L + (B - 1) lambda_max), see docs/theory.md; at 2 nothing is gained.
+# A quarter is left for the noise of the samples and the rounding.
 LARGEST_STEP = 0.75
 # Rows from which lambda_max is estimated: their Gram matrix takes milliseconds.
 SAMPLED_ROWS = 512
@@ -60,8 +60,7 @@ def largest_batch(problem: LinearProblem, step_size: float) -> int:
 
     L is the largest Lipschitz constant of the gradient of a sample and lambda_max that of the
     gradient of f, l2 included in both. B samples, taken at once at the same point, add up along
-    the directions that they share, hence lambda_max; what differs between them does not, hence L
-    once only.
+    the directions that they share, hence lambda_max; their differences do not, hence L once only.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The kernels for C and Cython: where the headers and the library of this installation are."""
+"""The kernels for C and Cython: paths of the headers and the library of this installation."""
 
 from pathlib import Path
 
@@ -25,9 +25,9 @@ def get_include() -> str:
     --------
     >>> from setuptools import Extension
     >>> import halpbench
-    >>> module = Extension("mine", ["mine.pyx"], include_dirs=[halpbench.get_include()])
+    >>> module = Extension("example", ["example.pyx"], include_dirs=[halpbench.get_include()])
     """
-    # Of an installed package, and of one that was built in place.
+    # Headers of an installed package, and of one that was built in place.
     candidates = (_PACKAGE / "include", _PACKAGE.parent / "build" / "prefix" / "include")
     for folder in candidates:
         if (folder / "halp" / "kernels.h").is_file():

@@ -1,7 +1,7 @@
 """Readers of data files: NumPy's own, LIBSVM, CSV and Parquet.
 
-A reader returns X, as float32 or float64, and y. No value loses digits that it has: what float32
-does not hold becomes float64, and what float64 does not hold is an error.
+A reader returns X, as float32 or float64, and y. No value loses digits that it has: values that
+float32 does not hold become float64, and values that float64 does not hold are an error.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ COMPRESSED = (".gz", ".bz2")
 
 
 def reader_of(path: Path) -> Reader | None:
-    """Return what reads a file of this name; None for a suffix that is not known.
+    """Return the reader of a file of this name; None for a suffix that is not known.
 
-    What has no suffix of its own, as "a9a", "a9a.t" and "mnist.scale.bz2", is taken for LIBSVM,
-    whose data sets are named so, if there is such a file.
+    A name without a suffix of its own, as "a9a", "a9a.t" and "mnist.scale.bz2", is taken for
+    LIBSVM, whose data sets are named so, if there is such a file.
     """
     name = path.name.lower()
     for ending in COMPRESSED:
@@ -229,12 +229,12 @@ def _numbers(path: Path, name: str, column: Any) -> Array:
     return _as_float(path, values)
 
 
-# ---- What the readers share ----------------------------------------------------------------------
+# ---- Parts that the readers share ----------------------------------------------------------------
 
 
 @contextmanager
 def _reading(path: Path, expected: str) -> Iterator[None]:
-    """Turn whatever a parser makes of a damaged file into one clear error."""
+    """Turn any error of a parser on a damaged file into one clear error."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError):

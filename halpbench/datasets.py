@@ -1,4 +1,4 @@
-"""Data sets by name: where each is looked for, how it is checked, how its files are read.
+"""Data sets by name: search, check and readers of their files.
 
 Nothing is downloaded unless the caller allows it. `datasets/README.md` in the source tree lists
 the origin, licence and shape of each set.
@@ -49,7 +49,7 @@ class DatasetNotFoundError(FileNotFoundError):
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What was loaded, for the record.
+    """Description of loaded data, for the record.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class Dataset:
     splits: tuple[str, ...]
     # Takes the split, whether a download is allowed and the options; returns X, y and the source.
     _loader: Callable[..., tuple[Array, Array, str]] = field(repr=False)
-    # What names the options, where that is not the loader itself.
+    # Function whose keywords are the options, where that is not the loader itself.
     _options_of: Callable[..., Any] | None = field(default=None, repr=False)
 
     @property
@@ -222,7 +222,7 @@ def splits(name: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def find(name: str, split: str = "train") -> str | None:
-    """Say what would serve a data set without a download, and without reading the data.
+    """Find the source of a data set without a download, and without reading the data.
 
     Parameters
     ----------
@@ -296,7 +296,7 @@ def adopt(name: str, read: Callable[[], tuple[Array, Array, str]]) -> None:
     )
 
 
-# What a process has adopted, by name.
+# Readers of adopted data, by name.
 _ADOPTED: dict[str, Dataset] = {}
 
 
@@ -383,7 +383,7 @@ class _IdxSet:
     content: dict[str, str]
     # SHA-256 of each .gz file as the mirrors serve it; other copies are compressed differently.
     archive: dict[str, str]
-    # Where a package of the operating system puts the files, and the package's name.
+    # Folder in which a package of the operating system puts the files, and the package's name.
     system_folder: Path | None = None
     system_package: str | None = None
 
@@ -435,7 +435,7 @@ _IDX_SETS = {
 def _load_idx_set(
     name: str, split: str, download: bool, *, path: str | os.PathLike[str] | None = None
 ) -> tuple[Array, Array, str]:
-    """`path` is the folder that holds the files, and then the only one that is searched."""
+    """Load a set of IDX files; a `path` is the only folder that is searched."""
     if path is not None:
         folder, files = Path(path), _idx_files(Path(path), split)
         if files is None:
@@ -493,13 +493,13 @@ def _cache_folder() -> Path:
 
 def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
     """Return the paths of the images and labels, or None if one is missing."""
-    found = []
+    paths = []
     for file_name in map(_idx_name, _IDX_PARTS[split]):
         for path in (folder / file_name, folder / f"{file_name}.gz"):
             if path.is_file():
-                found.append(path)
+                paths.append(path)
                 break
-    return (found[0], found[1]) if len(found) == 2 else None
+    return (paths[0], paths[1]) if len(paths) == 2 else None
 
 
 def _download(name: str, split: str) -> Path:
@@ -515,7 +515,7 @@ class _File:
     """A file that mirrors serve."""
 
     file_name: str
-    # Each ends in a slash, or is the whole address where the file has another name there.
+    # Each ends in a slash, or is the whole address if the file has another name there.
     mirrors: tuple[str, ...]
     sha256: str
 
@@ -545,20 +545,21 @@ def _single_file(
 ) -> tuple[bytes, str]:
     """Return the content of the only file of a set, verified, and the folder that served it."""
     folders = [Path(path)] if path is not None else list(_folders(name))
-    found = next((f / file.file_name for f in folders if (f / file.file_name).is_file()), None)
-    if found is None:
+    candidates = (folder / file.file_name for folder in folders)
+    local = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if local is None:
         if path is not None or not download:
             places = ", ".join(map(str, folders)) or "no folder"
             raise DatasetNotFoundError(
                 f"{name}: got no {file.file_name} in {places}; put it into the folder {name} of "
                 "$HALPBENCH_DATA, or allow a download (download=True)"
             )
-        found = _fetch(name, file)
-    content = found.read_bytes()
+        local = _fetch(name, file)
+    content = local.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
-        raise ValueError(f"{found}: got SHA-256 {digest}, expected {file.sha256}")
-    return content, str(found.parent)
+        raise ValueError(f"{local}: got SHA-256 {digest}, expected {file.sha256}")
+    return content, str(local.parent)
 
 
 _CIFAR_10 = _File(
@@ -579,9 +580,9 @@ _CIFAR_10_PARTS = {
 def _load_cifar_10(
     split: str, download: bool, *, path: str | os.PathLike[str] | None = None
 ) -> tuple[Array, Array, str]:
-    """The binary version: a byte of the label, then 3 x 32 x 32 of the image, channels first.
+    """Load the binary version: a byte of the label, then 3 x 32 x 32 of the image, channels first.
 
-    `path` is the folder that holds the archive, and then the only one that is searched.
+    A `path` is the only folder that is searched.
     """
     content, source = _single_file("cifar-10", _CIFAR_10, download, path)
     parts = []
@@ -731,7 +732,7 @@ def load_text(
     return text, str(path)
 
 
-# Of the text as returned: the plays in the order of their paths.
+# Hash of the text as returned: the plays in the order of their paths.
 _PLAYS_SHA256 = "df8eeb6f9ba75621a78d553f8738729c4b268e3324e43e6447b3c2146bef9907"
 
 

@@ -37,7 +37,7 @@ WHY = {
 
 
 class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
-    """What the two estimators share: parameters, fitting, margins."""
+    """Parts that the two estimators share: parameters, fitting, margins."""
 
     coef_: Any
     intercept_: Any
@@ -63,7 +63,7 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
         sample_weight: NDArray[np.float64] | None,
         unit: float = 1.0,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights and intercepts of the solution; sets the fitted attributes that tell how."""
+        """Return weights and intercepts of the solution; set the fitted attributes of the run."""
         total = len(X) if sample_weight is None else float(sample_weight.sum())
         if not total > 0:
             raise ValueError("the sum of sample_weight must be positive")
@@ -109,7 +109,7 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
     def _start(
         self, n_outputs: int, n_features: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """The last solution, for a warm start on data of the same shape."""
+        """Return the last solution, for a warm start on data of the same shape."""
         if not (self.warm_start and hasattr(self, "coef_")):
             return None
         w = np.array(self.coef_, np.float64).reshape(-1, self.coef_.shape[-1])
@@ -171,10 +171,10 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
         are of, ``step_samples`` among which steps choose, ``accepted``, ``precision``,
         ``step_size``, ``steps``, ``scale``.
     precision_, isa_ : str
-        What ran last, and on which backend of the kernels.
+        The last number format, and the backend of the kernels.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Where X had names.
+        If X had names.
 
     Examples
     --------
@@ -359,7 +359,7 @@ class HALPRegressor(RegressorMixin, _HALPEstimator):  # type: ignore[misc]
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         targets = np.array(y, np.float64).reshape(len(X), -1)
-        # Whatever the intercept is, it starts at the mean: solved for by subtracting it.
+        # The intercept starts at the mean of the targets, which are centered by it.
         center = np.average(targets, axis=0, weights=sample_weight) * self.fit_intercept
         targets -= center
         unit = float(np.sqrt(np.average(targets**2, axis=0, weights=sample_weight).max())) or 1.0

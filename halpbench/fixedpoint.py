@@ -1,4 +1,4 @@
-"""Fixed-point arithmetic of the algorithms: what is representable, and how a model is split.
+"""Fixed-point arithmetic of the algorithms: representable numbers, and parts of a model.
 
 A model vector is ``scale * k`` with integers ``k`` in the symmetric range
 ``-(2**(bits-1) - 1) .. 2**(bits-1) - 1`` (De Sa et al. 2018, section 3, whose dom(delta, b) has one
@@ -103,7 +103,7 @@ class AdaptiveScale:
         return self._range * largest_gradient / largest_integer(self.bits)
 
     def learn(self, displacement: float, largest_gradient: float) -> None:
-        """Take note of the largest displacement of an entry that was seen in that epoch."""
+        """Record the largest displacement of an entry that was seen in that epoch."""
         wanted = 2 * displacement / largest_gradient
         self._range = min(self._most, max(wanted, self._range / 2))
 
@@ -135,5 +135,5 @@ def split_high_low(w: NDArray[np.float64], out: NDArray[np.int16]) -> float:
 
 
 def count_saturated(z: NDArray[Any], bits: int) -> int:
-    """How many entries stand at either end of the range."""
+    """Count the entries at either end of the range."""
     return int(np.count_nonzero(np.abs(z) == largest_integer(bits)))

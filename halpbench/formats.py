@@ -16,14 +16,14 @@ __all__ = ["FORMATS", "INTEGERS", "INTEGER_FORMATS", "Format", "Number"]
 
 @dataclass(frozen=True)
 class Number:
-    """A kind of number: how many bits it has, and the dtype of the array that stores it."""
+    """A kind of number: its bits, and the dtype of the array that stores it."""
 
     bits: int
     dtype: np.dtype[Any]
 
     @property
     def is_integer(self) -> bool:
-        """Whether it is fixed-point: an integer times a scale."""
+        """True for fixed point: an integer times a scale."""
         return self.dtype.kind == "i"
 
     @property
@@ -42,7 +42,7 @@ class Format:
 
     @property
     def is_integer(self) -> bool:
-        """Whether data and model are integers."""
+        """True if data and model are integers."""
         return self.model.is_integer
 
     @property
@@ -60,7 +60,7 @@ class Format:
 INTEGERS = {bits: Number(bits, np.dtype(f"int{bits}")) for bits in (8, 16)}
 FLOATS = {bits: Number(bits, np.dtype(f"float{bits}")) for bits in (32, 64)}
 
-# Of each kind the cheapest is first: solvers begin with it, and go on to the next.
+# The cheapest of each kind is first: solvers begin with it, and go on to the next.
 FORMATS = {
     row.name: row
     for row in (

@@ -4,8 +4,8 @@ The functions take NumPy arrays (or anything else with a buffer or the array int
 and call C on the backend in use: the best one that this CPU has, or the one named by
 ``HALPBENCH_ISA`` or :func:`use`. Integer results have the same bits on every backend.
 
-All functions may be called from several threads at once, and release the GIL during long work. What
-one thread writes (``z``, ``g``) must not be touched by another one meanwhile; a shared
+All functions may be called from several threads at once, and release the GIL during long work.
+Arrays that one thread writes (``z``, ``g``) must not be touched by another one meanwhile; a shared
 :class:`Rng` serves one call after another. The backend in use belongs to the process: a call keeps
 the one that it began with, :func:`use` changes it for all threads.
 """
@@ -93,8 +93,7 @@ class use:  # noqa: N801 - used as a function, and as a context manager
 
     _lock: ClassVar[threading.RLock] = threading.RLock()
     # Names in the order of their choice, the last one in use, each with what gives its object as
-    # long as there is one. Without an object a choice is for good, or what there was in the
-    # beginning.
+    # long as there is one. Without an object a choice is for good, or the initial one.
     _choices: ClassVar[list[tuple[str, Callable[[], use | None]]]] = [(active(), lambda: None)]
 
     def __init__(self, name: str) -> None:

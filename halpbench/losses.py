@@ -1,4 +1,4 @@
-"""Losses of linear models as functions of their margins: one row a loss.
+"""Losses of linear models as functions of their margins: a row for each loss.
 
 ``kernels/losses.h`` has the same for the compiled loops, in an arithmetic of one order for every
 CPU; the two differ by rounding only.
@@ -27,7 +27,7 @@ class Loss:
     ----------
     name : str
     code : int
-        What the compiled loops call it.
+        Its number in the compiled loops.
     curvature : float
         Largest second derivative (eigenvalue of the Hessian) in the margins.
     value_and_derivative : callable
@@ -37,7 +37,7 @@ class Loss:
     sample_curvature : callable, optional
         The curvature of each sample for its prediction, where it has one rather than a matrix.
     quadratic : bool
-        Whether the curvature is the same everywhere. The derivative then changes by as much as the
+        True if the curvature is the same everywhere. The derivative then changes by as much as the
         margin, so that a centred step needs no reference.
     """
 

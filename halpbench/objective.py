@@ -25,8 +25,8 @@ __all__ = ["BlockEngine", "Columns", "Engine", "Evaluation", "Objective"]
 FloatArray = NDArray[np.float64]
 Value = TypeVar("Value")
 
-# Of a block that a full gradient reads as it is. Threads hand the interpreter's lock to each other
-# some twenty times a block; on one thread this size is as fast as the other.
+# Elements of a block that a full gradient reads as it is. Threads hand the interpreter's lock to
+# each other some twenty times a block; on one thread this size is as fast as the other.
 GRADIENT_ELEMENTS = 8 * BLOCK_ELEMENTS
 
 FOLDED = 4096  # elements of rows that are reduced together
@@ -49,17 +49,17 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Columns:
-    """What one pass tells of the columns.
+    """Statistics of the columns, from one pass over the data.
 
     Attributes
     ----------
     mean, largest : ndarray of shape (d,)
-        What is subtracted, and the largest absolute value of what is left (1 for a constant
-        column).
+        The mean, which is subtracted, and the largest absolute value of the difference (1 for a
+        constant column).
     center_blocks : bool
-        Whether a block must be centered itself before it is multiplied.
+        True if a block must be centered itself before it is multiplied.
     at_zero : Evaluation or None
-        The mean loss and its gradient at zero, found on the way.
+        The mean loss and its gradient at zero, by-products of the pass.
     """
 
     mean: FloatArray
@@ -141,7 +141,7 @@ class Objective:
         b : ndarray of shape (n_outputs,), optional
             Zero by default.
         reference : ndarray of shape (N, n_outputs), float64, optional
-            Receives what the engine leaves there of every sample: its prediction.
+            Receives the prediction of every sample from the engine.
         """
         b = np.zeros(self.n_outputs) if b is None else b
         mean = self.engine.mean(self, w, b, reference)
@@ -268,7 +268,7 @@ class BlockEngine:
     Attributes
     ----------
     double : bool
-        Whether float32 data are multiplied in float64, for the last digits.
+        Multiply float32 data in float64, for the last digits.
     """
 
     def __init__(self, double: bool = False) -> None:
@@ -283,8 +283,8 @@ class BlockEngine:
     ) -> Evaluation:
         """The mean loss and its gradient, without penalty.
 
-        ``reference`` receives probabilities, kept from 0 and 1: from there the inner loop could not
-        tell what a step changes. (A quadratic loss needs none.)
+        ``reference`` receives probabilities, kept away from 0 and 1, at which the inner loop could
+        not compute the change by a step. (A quadratic loss needs none.)
         """
         at_zero = objective.columns.at_zero
         if at_zero is not None and not (w.any() or b.any()):
@@ -336,7 +336,7 @@ def _predictions_at_zero(objective: Objective) -> FloatArray:
 
 @dataclass(frozen=True)
 class _BlockSums:
-    """What a block adds to the description of the columns."""
+    """Contribution of a block to the statistics of the columns."""
 
     sums: FloatArray
     squares: FloatArray

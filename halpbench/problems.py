@@ -31,7 +31,7 @@ _POWER_PASSES = 50
 
 
 class LinearProblem(ABC):
-    """What the problems share: the data, the regularization, the passes over the rows.
+    """Parts that the problems share: the data, the regularization, the passes over the rows.
 
     Attributes
     ----------

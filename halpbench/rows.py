@@ -15,9 +15,9 @@ from halpbench.formats import Number
 
 __all__ = ["BLOCK_ELEMENTS", "Rows"]
 
-# Of a block: large enough that Python's cost per block vanishes, small enough that the block, in
-# float64, is still in the cache when it is read the second time. The partition must not depend on
-# the number of threads, because the partial sums follow it.
+# Elements of a block: large enough that Python's cost per block vanishes, small enough that the
+# block, in float64, is still in the cache when it is read the second time. The partition must not
+# depend on the number of threads, because the partial sums follow it.
 BLOCK_ELEMENTS = 1 << 18
 
 INTERRUPTIBLE_BYTES = 1 << 27  # of data between two chances for Ctrl-C: some tens of milliseconds
@@ -37,7 +37,8 @@ class Rows:
     scale : float
         The value of one unit.
     padded : ndarray of shape (N, at least d), optional
-        The same rows with what is behind them in memory, for compiled loops; by default ``values``.
+        The same rows with the padding behind them in memory, for compiled loops; by default
+        ``values``.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Rows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values."""
+        """Dtype of the values."""
         return self.values.dtype
 
     @property
@@ -79,7 +80,7 @@ class Rows:
 
     @property
     def is_integer(self) -> bool:
-        """Whether the values are integers worth ``scale``."""
+        """True if the values are integers worth ``scale``."""
         return self.dtype.kind == "i"
 
     # ---- Parts of them -------------------------------------------------------------------------

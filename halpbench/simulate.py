@@ -38,18 +38,18 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Algorithm:
-    """What the algorithms differ in.
+    """Traits that tell the algorithms apart.
 
     Attributes
     ----------
     reduced : bool
-        Whether a step has the full gradient in it, and the change of the sample's.
+        A step has the full gradient in it, and the change of the sample's.
     centered : bool
-        Whether the model is kept as its displacement from the centre.
+        The model is kept as its displacement from the centre.
     rounded : bool
-        Whether it is one of integers.
+        The model is one of integers.
     rounded_multipliers : bool
-        Whether the numbers that multiply rows of data are rounded as well.
+        The numbers that multiply rows of data are rounded as well.
     """
 
     reduced: bool
@@ -82,7 +82,7 @@ class FixedPoint:
     rounding : {"unbiased", "biased"}
         Up or down at random so that E Q(x) = x; or to nearest, halves up.
     saturate : bool
-        Whether what is out of range becomes the nearer end, or wraps round as integer addition
+        Numbers out of range become the nearer end; otherwise they wrap round as integer addition
         does.
 
     Raises
@@ -151,7 +151,7 @@ class FixedPoint:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What `solve` reached.
+    """Result of `solve`.
 
     Attributes
     ----------
@@ -240,18 +240,18 @@ def solve(
     option : {"I", "II"}
         The next centre is the last iterate of the epoch, or a uniformly random one.
     multiplier_bits : int
-        LM-HALP: 2 to 24, p. What multiplies a row of data in a step, the step size times the change
-        of the derivative of the loss, is rounded at random to an integer of p bits times a power of
-        two of its own; the product with the row is exact, in the product format, and is rounded
-        with the model.
+        LM-HALP: 2 to 24, p. The multiplier of a row of data in a step, the step size times the
+        change of the derivative of the loss, is rounded at random to an integer of p bits times a
+        power of two of its own; the product with the row is exact, in the product format, and is
+        rounded with the model.
     gradient_bits : int, optional
         2 to 24. Full gradients are kept, and move by the changes of the derivatives of the samples,
-        rounded at random to integers of so many bits; what is rounded away is part of the next
+        rounded at random to integers of so many bits; the rounding error is part of the next
         change (error feedback). By default they are exact.
     seed : int
         Of the samples and of the rounding.
     w0 : array_like of shape ``problem.weight_shape``, optional
-        Where to start; by default at zero.
+        First centre; by default zero.
     keep_path : bool
         Keep every iterate.
 
@@ -337,7 +337,7 @@ class _Inner:
         self.reach = 0.0
         self.center, self.full_gradient = center, full_gradient
         self.margins = problem.margins(center)
-        # What is rounded: the displacement from the centre, or the model.
+        # Rounded variable: the displacement from the centre, or the model.
         centered = settings.algorithm.centered
         self.origin = center if centered else np.zeros_like(center)
         self.z = center - self.origin
@@ -424,7 +424,7 @@ class _KeptGradient:
 
     def __init__(self, problem: Problem, bits: int, rounding: np.random.Generator) -> None:
         self.problem, self.format, self.rounding = problem, FixedPoint(bits), rounding
-        # What has been added for each sample so far, and its sum with the rows of data.
+        # Sum of all changes of each sample so far, and its sum over the rows of data.
         self.added = np.zeros((problem.n_samples, *problem.weight_shape[:-1]))
         self.total = np.zeros(problem.weight_shape)
 
@@ -471,7 +471,7 @@ def _derivative_change(
 
 
 def _start(problem: Problem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:
-    """Return the first centre, representable where the model is what is rounded."""
+    """Return the first centre, representable if the model is rounded."""
     shape = problem.weight_shape
     w = np.zeros(shape) if w0 is None else reals("w0", w0, shape)
     if settings.algorithm.rounded and not settings.algorithm.centered:

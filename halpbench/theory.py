@@ -43,7 +43,7 @@ ALGORITHMS = ("svrg", "lp-svrg", "halp")
 # Batches over which the variance of the rounding is averaged, and how often an epoch it is computed
 # anew: the moments that it depends on change little between two steps.
 BATCHES, REFRESHED = 256, 50
-DRAWS = 2000  # of the displacement, for the largest change of a derivative
+DRAWS = 2000  # draws of the displacement, for the largest change of a derivative
 
 
 def rounding_variance(deviation: FloatArray) -> FloatArray:
@@ -229,7 +229,7 @@ class _Schedule:
 def _epoch(
     moments: _Moments, run: _Schedule, center: FloatArray, error: FloatArray | None, average: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the second moments of the next centre's error and of what the centre moved.
+    """Return the second moments of the next centre's error and of the centre's displacement.
 
     z is the displacement, u the error of the centre, g the full gradient that the steps take:
     P = E z z^T, Q = E z g^T, R = E z u^T.
@@ -330,7 +330,7 @@ def bound_epoch_length(gamma: float, kappa: float) -> int:
 
 
 def lp_svrg_noise(gamma: float, d: int, delta: float, smoothness: float, length: int) -> float:
-    """Return what rounding adds at most to E[f - f*] in an epoch of LP-SVRG: Theorem 1."""
+    """Return the bound on the part of E[f - f*] by rounding in an epoch of LP-SVRG: Theorem 1."""
     rounding = d * delta**2 * smoothness * (1 + gamma) ** 2 / (gamma * (2 + gamma))
     return rounding * (length + 1) / length
 
@@ -351,9 +351,9 @@ def halp_contraction(gamma: float, d: int, kappa: float, bits: int, length: int)
 
 
 def dimension_free_noise(delta: float, l1_smoothness: float, convexity: float) -> float:
-    """Return what rounding adds to E[f - f*] in an epoch of LP-SVRG, without d.
+    """Return the part of E[f - f*] by rounding in an epoch of LP-SVRG, without d.
 
-    That of docs/theory.md for a contraction of 1/2: a = 1 / (16 L), T >= 103 kappa.
+    The bound of docs/theory.md for a contraction of 1/2: a = 1 / (16 L), T >= 103 kappa.
 
     Parameters
     ----------
@@ -411,7 +411,7 @@ def bits_needed(
     count("d", d, 1)
     if not 0 < contraction < 1:
         raise ValueError(f"contraction: got {contraction}, expected a number between 0 and 1")
-    # Of the gamma below the contraction each leaves some of it to the rounding.
+    # Each gamma below the contraction leaves some of it to the rounding.
     gammas = contraction * np.linspace(0.001, 0.999, 999)
     bits = 2
     while min(_halp_bounds(gammas, d, kappa, bits)) > contraction:

@@ -1,1 +1,1 @@
-"""The benchmark: what is measured, how, on which machine, and the records of it."""
+"""The benchmark: cases, measurements, machines, and their records."""

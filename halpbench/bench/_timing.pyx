@@ -119,7 +119,7 @@ def time_peak(dtype, n):
 
 
 cdef struct Call:
-    # What a repeated call needs. x: n elements, or for accumulate `block` rows of n; w: rows of n.
+    # Operands of a repeated call. x: n elements, or for accumulate `block` rows of n; w: rows of n.
     const halp_backend *k
     int family
     size_t n, rows, ldh, block

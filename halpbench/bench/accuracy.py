@@ -1,7 +1,7 @@
 """Time to accuracy of our estimator and of those of other libraries, on the same problems.
 
 The other libraries have no callback, so that each contender is fitted anew for every tolerance,
-tighter and tighter. What it reached is judged by one objective, in float64, for all alike.
+tighter and tighter. One objective, in float64, judges all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from halpbench.rows import Rows
 
 Data = tuple[NDArray[Any], NDArray[Any]]
 
-# Below what is shown of a contender, no tighter fit of it is asked for.
+# A contender whose fit has reached these levels is not fitted more tightly.
 GRAD_NORMS = (1e-1, 1e-2, 1e-3)
 SUBOPTIMALITIES = (1e-2, 1e-3, 1e-4)
 LEVELS = {"grad_norm": "grad_norms", "suboptimality": "suboptimalities"}
@@ -42,7 +42,8 @@ TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 # A fit that takes longer is not repeated.
 LONG_SECONDS = 1.0
 REPEATS = 5
-# Of the reference solution. The record states what it comes to: f - f* <= ||gradient||^2 / (2 l2).
+# Gradient norm of the reference solution. Its loss is exact to ||gradient||^2 / (2 l2), which the
+# record states.
 OPTIMUM_TOL = 1e-8
 
 
@@ -98,7 +99,7 @@ def tasks(
     contenders: Sequence[str],
     suite: str = "full",
 ) -> list[Planned]:
-    """List what is measured, problem by problem, looser tolerances first."""
+    """List the cases, problem by problem, looser tolerances first."""
     libraries = tuple((name, CONTENDERS[name].library) for name in contenders)
     planned: list[Planned] = []
     for problem, seconds in chosen:
@@ -145,7 +146,7 @@ def run(
     Returns
     -------
     list of Record
-        One a case, new or found.
+        One a case, newly measured or already stored.
     """
     records: list[Record] = []
     race = Race()
@@ -187,7 +188,7 @@ class Race:
             random_state=0,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it stops early shows in the gradient
+            warnings.simplefilter("ignore")  # an early stop shows in the gradient
             model.fit(self._X, self._y)
         at, start = self._judge(model.coef_), self._judge(np.zeros_like(model.coef_))
         norm = float(np.linalg.norm(at.weights))
@@ -241,7 +242,7 @@ class Race:
     def _series(
         self, name: str, fits: Sequence[Fit], failure: str | None, least_loss: float
     ) -> Series:
-        """Put fits at one tolerance together, and what the first of them reached."""
+        """Put fits at one tolerance together, with the accuracy of the first of them."""
         facts: dict[str, Any] = {}
         if fits:
             at = self._judge(fits[0].coef)
@@ -296,7 +297,7 @@ class Race:
         for name in self._workers.keys() - set(names):
             self._workers.pop(name).end()
         missing = [name for name in names if name not in self._workers]
-        # One that converts to float64 holds three times the data.
+        # A contender that converts to float64 holds three times the data.
         needed = (len(missing) + 4 * bool(missing)) * self._X.nbytes
         free = machine.available_memory()
         if needed > free:

@@ -1,6 +1,6 @@
-"""What is measured, as data: the fields of a case identify the measurement, and nothing else does.
+"""Cases: measurements as data, identified by the fields of a case and nothing else.
 
-How long to measure is a `Plan`; where a record is shown is known to the report. A case is
+A `Plan` says how long to measure; the report knows where a record is shown. A case is
 identified without the fields that have their defaults, so that a field added later with a default
 leaves the identity of older records as it is. A default must therefore never change.
 """
@@ -34,7 +34,7 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How long a case is measured, and in which suite: no part of its identity.
+    """Duration and suite of a measurement: no part of its identity.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Case(Fields, frozen=True):
-    """What is measured. Equal fields mean the same measurement."""
+    """Measurement of any kind. Equal fields mean the same measurement."""
 
     kind: ClassVar[str]
 

@@ -1,6 +1,6 @@
-"""What this machine can do at best: reading each level of memory, and multiply-adds in registers.
+"""Peak rates of this machine: reading each level of memory, and multiply-adds in registers.
 
-Measured by kernels of our own (``read`` and ``peak`` of kernels/kernels.h), in the fastest of many
+Kernels of our own (``read`` and ``peak`` of kernels/kernels.h) measure them, in the fastest of many
 short windows: whatever else runs on the machine can only make a window longer.
 """
 
@@ -19,7 +19,7 @@ from halpbench.bench.levels import Level
 
 WINDOW_NS = 1_000_000
 WINDOWS = 40
-# Of several threads at once: long against the time in which they start.
+# Windows of several threads at once: long against the time in which they start.
 JOINT_WINDOW_NS = 5_000_000
 
 

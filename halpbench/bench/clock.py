@@ -1,4 +1,4 @@
-"""When each contender runs: interleaved rounds within a time budget, on one thread."""
+"""Order of the contenders: interleaved rounds within a time budget, on one thread."""
 
 import random
 import time

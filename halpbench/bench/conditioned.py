@@ -108,7 +108,7 @@ def bits(case: BitsCase) -> Measured:
         for rounding in ("unbiased", "biased"):
             model = simulate.FixedPoint(case.bits, rounding=rounding)
             with warnings.catch_warnings():
-                # With few bits it saturates whatever mu is: that is what the figure shows.
+                # With few bits it saturates at any mu, as the figure shows.
                 warnings.simplefilter("ignore", SaturationWarning)
                 solution = simulate.solve(
                     problem,

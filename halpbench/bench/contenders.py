@@ -1,7 +1,7 @@
 """Estimators in the race to the solution of logistic regression: ours and those of libraries.
 
 All minimize the mean loss plus (l2/2) ||w||^2, without intercept; each states the penalty in a way
-of its own, and what it reaches is checked by the gradient of that one objective.
+of its own, and the gradient of that one objective checks each solution.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-# Enough for every solver: the budget of time stops what does not get there.
+# Enough for every solver: the budget of time stops the others.
 MAX_ITER = 100_000
 
 NOT_SOFTMAX = "several classes: one against the rest, which is another objective than softmax"

@@ -81,7 +81,7 @@ def _run(
         list(runs), at_least=case.epochs, at_most=case.epochs, budget_seconds=math.inf
     ):
         for name in order:
-            # A run that has diverged stays where it was, which its picture then shows.
+            # A run that has diverged keeps its last iterate, as its picture shows.
             epochs[name].append(runs[name].epoch())
             iterates[name].append(runs[name].w)
             losses[name].append(runs[name].evaluate())
@@ -91,7 +91,7 @@ def _run(
 def _judges(
     case: CurvesCase, problem: AnyProblem, test: tuple[Any, Any] | None
 ) -> list[tuple[str, Callable[[FloatArray], float]]]:
-    """Return what else can be said of an iterate, by the name of the quantity."""
+    """Return the other measures of an iterate, by the name of the quantity."""
     if test is not None:
         X, y = test
         return [("test_error", lambda w: float((problem.predict(w, X) != y).mean()))]
@@ -115,7 +115,7 @@ def load(
         return problem, None, dict(facts)
     if spec.dataset != "mnist-5k":
         return problem, datasets.load(spec.dataset, "test"), dict(facts)
-    # It has no split of its own, and is sorted by class.
+    # This set has no split of its own, and is sorted by class.
     X, y = datasets.load(spec.dataset)
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[: spec.n_samples], order[spec.n_samples :]

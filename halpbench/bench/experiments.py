@@ -1,4 +1,4 @@
-"""The paper's experiments (De Sa et al. 2018, arXiv:1803.03383): what runs, and its records.
+"""The paper's experiments (De Sa et al. 2018, arXiv:1803.03383): their runs and records.
 
 Each figure is a list of experiments, each experiment becomes one record; `report.paper` draws them.
 """
@@ -34,15 +34,15 @@ from halpbench.bench.store import Store
 from halpbench.formats import FORMATS
 from halpbench.solvers import ALGORITHMS
 
-# Where constants come from, if a picture shows the paper's as well.
+# Origin of the constants, where a picture shows the paper's as well.
 BESIDE = "tuned beside the paper's"
 
-# The code that these records depend on, and that a fingerprint of what is timed does not cover.
+# Modules that these records depend on beyond those that the fingerprint of timed code covers.
 CODE = ("cases.py", "conditioned.py", "curves.py", "experiments.py", "references.py", "theory.py")
 
 
 def experiments(figure: str, suite: str = "full") -> list[Planned]:
-    """List what a figure needs.
+    """List the experiments of a figure.
 
     Parameters
     ----------
@@ -88,14 +88,14 @@ def run(
     fingerprint : str
         Of this machine and build.
     fresh : bool
-        Run also what has a record already.
+        Run also cases that have a record already.
     on_event : callable
         Takes each `loop.Event`.
 
     Returns
     -------
     list of Record
-        One an experiment, new or found.
+        One an experiment, newly run or already stored.
     """
     measured = partial(measure, Problems())
     return list(each(tasks, store, fingerprint, measured, fresh=fresh, on_event=on_event))

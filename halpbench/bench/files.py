@@ -69,7 +69,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def take(file: io.FileIO) -> str:
-    """Lock a file and write there who did; return who has, if it is locked already."""
+    """Lock a file and write its owner into it; return the owner if it is locked already."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,7 +82,7 @@ def take(file: io.FileIO) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have errors of the system say what could not be written: a full disk names no file."""
+    """Add the name of the file to errors of the system: those of a full disk name none."""
     try:
         yield
     except OSError as error:

@@ -7,8 +7,8 @@ from typing import Any
 from halpbench.bench.clock import Timer
 from halpbench.bench.operands import operand_bytes
 
-# What is filled of a cache: half of it, but no more than eight times the cache before, for the last
-# one may be shared with others.
+# Part of a cache that is filled: half of it, but no more than eight times the cache before, for the
+# last one may be shared with others.
 OF_A_CACHE, MOST_RATIO = 2, 8
 # Beyond the caches: operands that are worked on in turn, together at least twice the last cache.
 OF_MEMORY, SET_BYTES, LEAST_BYTES = 2, 32 << 20, 128 << 20
@@ -24,7 +24,7 @@ class Level:
     name : str
         "L1", "L2" and so on, or "DRAM".
     set_bytes : int
-        What the operands of a kernel fill.
+        Bytes that the operands of a kernel fill.
     sets : int
         Sets of operands, which have their turns call by call; one for a cache.
     """
@@ -38,7 +38,7 @@ def of(caches: Sequence[Mapping[str, Any]], available: int, threads: int = 1) ->
     """List the levels of a machine, nearest first.
 
     Memory beyond the caches is left out where a quarter of what is free cannot hold twice the last
-    cache: what is read again would still be there.
+    cache: data that are read again would still be cached.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def of(caches: Sequence[Mapping[str, Any]], available: int, threads: int = 1) ->
     available : int
         Bytes of free memory.
     threads : int
-        How many work at once, each on operands of its own, which share what caches are shared.
+        Threads that work at once, each on operands of its own, which share the shared caches.
     """
     levels = []
     before = 0

@@ -1,4 +1,4 @@
-"""One case after another, or side by side: what has a record is reused, the rest is measured."""
+"""One case after another, or side by side: records are reused, the other cases measured."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +79,7 @@ class Event:
 
     @property
     def reason(self) -> str:
-        """Why there are no samples; empty if there are, or if nothing is known yet."""
+        """Reason for a lack of samples; empty if there are some, or if nothing is known yet."""
         return (self.record.skipped or self.record.wrong or "") if self.record else ""
 
 
@@ -114,7 +114,7 @@ def each(
     fresh : bool
         Measure also what has a record already.
     limit_seconds : float
-        No case begins after this time; what is left has no record.
+        No case begins after this time; the cases that are left have no record.
     on_event : callable
         Takes each `Event`.
 
@@ -177,7 +177,7 @@ def side_by_side(
 ) -> list[Record]:
     """Measure cases in several processes; each record is on disk as soon as it is there.
 
-    Parameters and errors are those of `each`; what is measured and `measure` can be pickled.
+    Parameters and errors are those of `each`; the cases and `measure` can be pickled.
 
     Returns
     -------

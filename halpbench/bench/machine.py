@@ -1,4 +1,4 @@
-"""The machine and the build: what a reader must know to judge a number. Reads, never changes."""
+"""The machine and the build, as far as numbers depend on them. Reads, never changes."""
 
 import hashlib
 import json
@@ -92,10 +92,10 @@ def record(root: Path = SYS) -> dict[str, Any]:
 
 
 def fingerprint(machine: Mapping[str, Any]) -> str:
-    """Digest what must not differ between records that are put side by side.
+    """Digest the properties that records must share to be put side by side.
 
-    The CPU, its caches, the compiler, its flags, the backend in use and the code; not what
-    changes from minute to minute, nor a revision that may have touched only the documentation.
+    The CPU, its caches, the compiler, its flags, the backend in use and the code; not the state,
+    which changes from minute to minute, nor the revision, which may concern the documents alone.
     """
     cpu = machine["cpu"]
     parts = [
@@ -110,8 +110,7 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
 def with_code(fingerprint: str, *modules: str) -> str:
     """Digest a fingerprint together with modules of `bench`, which it does not cover itself.
 
-    For records that depend on more than what is timed: what has changed must not be taken for
-    something that has a record.
+    For records that depend on more than the timed code: a record of other code must not be reused.
     """
     digest = hashlib.sha256(fingerprint.encode())
     for name in modules:
@@ -129,7 +128,7 @@ def slug(machine: Mapping[str, Any]) -> str:
 
 
 def warnings_for(machine: Mapping[str, Any]) -> list[str]:
-    """List what may disturb a measurement on this machine, one sentence each."""
+    """List the possible disturbances of a measurement on this machine, one sentence each."""
     sentences = []
     system, cpu = machine["system"], machine["cpu"]
     load = machine["state"]["load_1min"]
@@ -210,7 +209,7 @@ def _cpu(folder: Path) -> dict[str, Any]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Read what Linux says about the first CPU; empty elsewhere."""
+    """Read the description of the first CPU by Linux; empty elsewhere."""
     first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {name.strip(): value.strip() for name, value in pairs}
@@ -257,8 +256,8 @@ def _version(name: str) -> str:
 def revision(package: Path = PACKAGE) -> str:
     """Ask git for the revision of the source tree this runs from, with a mark if changed.
 
-    An installed package has no tree, but may know what pip made it of; otherwise its version is all
-    that is known.
+    An installed package has no tree, but pip may have noted the commit; otherwise only its version
+    is known.
     """
     if (package.parent / ".git").exists():
         git = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -292,7 +291,7 @@ def installed_revision(direct_url: str | None, version: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a value into JSON data: what JSON has no type for becomes text."""
+    """Turn a value into JSON data: values of types that JSON lacks become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -1,4 +1,4 @@
-"""Shape of a machine record: what is said of the machine beside the tables and on the page."""
+"""Shape of a machine record: the description of the machine beside the tables and on the page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class System(Struct):
 
 
 class KernelBuild(Struct):
-    """How the kernels were compiled."""
+    """Compiler and flags of the kernels."""
 
     compiler: str | UnsetType = UNSET
     flags: list[str] | UnsetType = UNSET
@@ -76,7 +76,7 @@ class Blas(Struct):
 
 
 class State(Struct):
-    """What changes from minute to minute."""
+    """State that changes from minute to minute."""
 
     load_1min: NonNegative
     memory_available_bytes: NonNegative
@@ -101,7 +101,7 @@ class ArithmeticCeiling(Struct):
 
 
 class Ceilings(Struct):
-    """What the machine can do at best."""
+    """Peak rates of the machine."""
 
     read: list[ReadCeiling]
     multiply_add: list[ArithmeticCeiling]
@@ -125,7 +125,7 @@ class Machine(Struct):
 
 
 def fault(machine: Mapping[str, Any]) -> str:
-    """Say what a machine record lacks of the shape, and where; nothing if it has it."""
+    """Describe the deviation of a machine record from the shape, if there is one."""
     try:
         msgspec.convert(machine, Machine)
     except msgspec.ValidationError as error:

@@ -26,7 +26,7 @@ def operand_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
 
 
 def kernel_bytes(op: str, dtype: str, n: int, classes: int = 1) -> int:
-    """Count the bytes that a call reads and writes; what is updated counts twice."""
+    """Count the bytes that a call reads and writes; updated operands count twice."""
     updated = {"axpy": ELEMENT_BYTES[dtype][1], "ger": ELEMENT_BYTES[dtype][1], "accumulate": 8}
     return operand_bytes(op, dtype, n, classes) + n * classes * updated.get(op, 0)
 

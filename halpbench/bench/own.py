@@ -31,7 +31,7 @@ from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import Solver
 
 FIGURE = "own"
-# Tables that have something to show of a problem.
+# Tables that show problems.
 TABLES = ("epochs", "convergence")
 LOSSES = ("squared", "softmax")
 MODELS = {"squared": "least-squares", "softmax": "softmax"}
@@ -58,9 +58,9 @@ class DataFile:
     target : str or None
         Name or position of a column; None for the last one, or for a file that has targets apart.
     loss : str or None
-        "squared", "softmax", or None for what the targets look like.
+        "squared", "softmax", or None to tell by the targets.
     sha256 : str
-        Hash of what `read` returns; empty before the first time.
+        Hash of the arrays that `read` returns; empty before the first time.
     """
 
     path: Path
@@ -209,7 +209,7 @@ def with_constants(spec: ProblemSpec) -> tuple[ProblemSpec, tuple[Setting, ...]]
     classes = {"n_classes": spec.n_classes} if spec.model == "softmax" else {}
     part: Any = kind(X[rows], y[rows], l2=spec.l2, **classes)
     whole: Any = kind(X, y, l2=spec.l2, **classes)
-    # Of all samples: the largest of a part may be smaller.
+    # The largest of all samples: that of a part may be smaller.
     step = float(f"{whole.default_step_size():.3g}")
     if not 0 < step < math.inf:
         raise ValueError(
@@ -222,7 +222,7 @@ def with_constants(spec: ProblemSpec) -> tuple[ProblemSpec, tuple[Setting, ...]]
 
 
 def curves(spec: ProblemSpec, contenders: tuple[Setting, ...], suite: str) -> list[Planned]:
-    """List what the figure of a problem needs: data at 8 and at 16 bits, and exact data.
+    """List the cases of a problem's figure: data at 8 and at 16 bits, and exact data.
 
     Without batches: a picture of all contenders would show none.
     """
@@ -253,7 +253,7 @@ def suite(
         raise ValueError(f"got {repeats} repeats; expected at least 1")
     seconds, epochs = (40.0, 15) if name == "full" else (5.0, 5)
     sizes = [spec.n_samples * spec.n_features * bytes_each for bytes_each in (1, 2, 4, 8)]
-    found = [*suites.bandwidth(backends[0], cache_bytes, sizes, at_most=5)]
+    planned = [*suites.bandwidth(backends[0], cache_bytes, sizes, at_most=5)]
     # Several epochs a turn, so that the samples of small data are no shorter than the clock can
     # tell.
     plan = replace(
@@ -263,9 +263,9 @@ def suite(
     other = replace(plan, at_most=5, budget_seconds=seconds / 2)
     for backend, data in itertools.product(suites.of_interest(backends), ("quantized", "exact")):
         case = EpochsCase(spec, data, backend, contenders)
-        found.append(Planned(case, best if backend == backends[0] else other))
+        planned.append(Planned(case, best if backend == backends[0] else other))
     bounds = {} if repeats is None else {"at_least": repeats, "at_most": repeats}
-    return [replace(one, plan=replace(one.plan, suite=name, **bounds)) for one in found]
+    return [replace(one, plan=replace(one.plan, suite=name, **bounds)) for one in planned]
 
 
 def _best_factor(problem: Any, step: float) -> float:

@@ -1,8 +1,8 @@
 """Records: one line of JSON for each measurement, and the history of their schema.
 
 Schema 2
-    ``case`` identifies the measurement, ``plan`` says how long it was to take; where a record is
-    shown stands nowhere. Each record has an ``id``. A wrong result is ``wrong``, not ``skipped``.
+    ``case`` identifies the measurement, ``plan`` says how long it was to take; no field says where
+    a record is shown. Each record has an ``id``. A wrong result is ``wrong``, not ``skipped``.
     Contenders have named constants in place of pairs; ``batch_size`` (1) and ``mu`` ("adaptive")
     may be among them. All kinds are in one file, ``records.jsonl``, in the order in which they were
     appended.
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class RecordError(ValueError):
-    """A line that is not a record of a known schema; the message says what is wrong with it."""
+    """A line that is not a record of a known schema; the message names the fault."""
 
 
 class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +48,10 @@ class Series(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contender : str
         Its name within the case, e.g. "halp D8M8" or "i8".
     samples_ns : mapping of str to tuple of int
-        Nanoseconds by what was timed ("call", "inner", "full_gradient"), one a repetition, in
+        Nanoseconds of each timed part ("call", "inner", "full_gradient"), one a repetition, in
         the order of the repetitions. Sample i of every series of a record comes from one round.
     facts : mapping
-        What else a table needs: bytes read, calls in a sample, gradient norms.
+        Other numbers of a table: bytes read, calls in a sample, gradient norms.
     """
 
     contender: str
@@ -70,7 +70,7 @@ class Record(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     Attributes
     ----------
     kind : str
-        Which case class describes it: "kernel", "call", "epochs", "fits" and so on.
+        Name of the case class: "kernel", "call", "epochs", "fits" and so on.
     case : mapping
         The fields of the case. Equal fields mean the same measurement.
     fingerprint : str
@@ -80,11 +80,11 @@ class Record(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     series : tuple of Series
         Empty when the case was not measured.
     facts : mapping
-        What holds for all series: data source, shape.
+        Facts about all series: data source, shape.
     skipped : str or None
-        Why the case was not measured.
+        Reason for not measuring the case.
     wrong : str or None
-        Which result was wrong, so that nothing was timed.
+        The wrong result because of which nothing was timed.
     plan : mapping
         The fields of `cases.Plan`.
     id : str
@@ -105,7 +105,7 @@ class Record(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     schema: int = SCHEMA
 
     def __eq__(self, other: object) -> bool:
-        """Compare what is written."""
+        """Compare the written form."""
         return isinstance(other, Record) and self.to_json() == other.to_json()
 
     def __hash__(self) -> int:
@@ -126,7 +126,7 @@ class Record(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
         return encode(self).decode()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is written of it."""
+        """Return the written form as JSON data."""
         content: dict[str, Any] = finite(self)
         return content
 
@@ -182,7 +182,7 @@ def parse(line: str | bytes) -> Record:
 
 
 def _read(read: Callable[[bytes], Any], content: bytes) -> Any:
-    """Call a reader of JSON; whatever it refuses is no record."""
+    """Call a reader of JSON; RecordError for text that it refuses."""
     try:
         return read(content)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Measures kernels, calls and epochs. Never prints: it reports events to whoever shows them."""
+"""Measurement of kernels, calls and epochs. It reports events, and prints nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -52,7 +52,7 @@ def run(
     Returns
     -------
     list of Record
-        One a case, new or found; none for those that are left.
+        One a case, newly measured or already stored; none for those that are left.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def sample(
     Parameters
     ----------
     timers : mapping of str to callable
-        What makes a number of calls and returns their nanoseconds, by contender.
+        Function that makes a number of calls and returns their nanoseconds, by contender.
     plan : Plan
     on_round : callable
         Takes the number of finished rounds, before each round.
@@ -242,7 +242,7 @@ def _measure_epochs(
             for _ in range(plan.epochs_per_turn):
                 if name in diverged:
                     break
-                # Costs nothing: the pass is the epoch's own full gradient, and is charged to it.
+                # Free of charge: the pass is the epoch's own full gradient.
                 _, norm = runs[name].evaluate()
                 row = runs[name].epoch()
                 norms[name].append(norm)
@@ -283,7 +283,7 @@ def _measure_epochs(
 
 
 def _epoch_work(precision: str, problem: Any, run: Solver) -> dict[str, work.Work]:
-    """Count what a step, and a row of the full gradient, cannot do without."""
+    """Count the least work of a step, and of a row of the full gradient."""
     n, outputs = problem.n_features, problem.n_outputs
     return {
         "inner": work.inner_step(precision, n, outputs, run.data_bytes),

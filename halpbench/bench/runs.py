@@ -20,7 +20,7 @@ class SavedRun:
     Attributes
     ----------
     name : str
-        Where they were found.
+        Path of the folder or file.
     fingerprint : str
         That of all the records.
     machine : mapping
@@ -52,7 +52,7 @@ class SavedRun:
 
 
 class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
-    """What `SavedRun.save` writes; each record has a schema of its own."""
+    """File that `SavedRun.save` writes; each record has a schema of its own."""
 
     schema: Literal[1, 2]
     fingerprint: str

@@ -1,7 +1,7 @@
 """Shapes of records: one struct for each kind, from which the published JSON Schema is made.
 
-``halpbench records schema`` prints it. What a program computes with is checked here, once, when a
-record is read; fields of ``facts`` that are not listed may be there as well.
+``halpbench records schema`` prints it. Fields that a program computes with are checked here, once,
+when a record is read; ``facts`` may have others as well.
 """
 
 from collections.abc import Iterable

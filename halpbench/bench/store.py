@@ -1,4 +1,4 @@
-"""Where records are kept: a folder a machine, with ``records.jsonl`` and ``machine.json``."""
+"""Store of records: a folder for each machine, with ``records.jsonl`` and ``machine.json``."""
 
 import heapq
 import warnings
@@ -102,7 +102,7 @@ def upgrade(folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Store:
-    """Where the results of one machine live: ``<root>/raw/<machine>/``.
+    """Folder of the results of one machine: ``<root>/raw/<machine>/``.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class Store:
                     f"another run is writing to {self.raw} ({holder}); wait for it to end, or "
                     "choose another results folder"
                 )
-            # What a killed run had begun to write.
+            # Temporary files of killed runs.
             for name in (RECORDS, MACHINES):
                 for leftover in self.raw.glob(f".{name}.*"):
                     leftover.unlink()
@@ -166,7 +166,7 @@ class Store:
     def machines(self) -> dict[str, dict[str, Any]]:
         """Read the machine records by fingerprint.
 
-        What is not a machine record is named in a warning and left out, be it an entry or all of
+        Anything but a machine record is named in a warning and left out, be it an entry or all of
         ``machine.json``.
         """
         return machines_in(self.raw)
@@ -206,7 +206,7 @@ def machines_in(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 class _Machines(msgspec.Struct, forbid_unknown_fields=True):
-    """What ``machine.json`` holds; the machines have not changed since schema 1."""
+    """Content of ``machine.json``; the machines have not changed since schema 1."""
 
     schema: Literal[1, 2]
     machines: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The suites of `halpbench bench`: which cases run, in which order, and for how long."""
+"""The suites of `halpbench bench`: the cases in their order, and how long each runs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +23,7 @@ KERNEL_PLAN = Plan(at_least=5, at_most=31, budget_seconds=0.6)
 CALL_PLAN = Plan(at_least=9, at_most=31, budget_seconds=0.5)
 EPOCHS_PLAN = Plan(at_least=5, at_most=15, budget_seconds=20.0)
 
-# What few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
+# Sizes that few caches hold: the int8 data of Fashion-MNIST, of 10,000 x 10,000, and much more.
 BEYOND_CACHES = (50_000_000, 100_000_000, 256_000_000)
 
 # The steps of the two are 2.2 / L and 1.3 / L, with L the largest smoothness of a component. With
@@ -48,7 +48,7 @@ FASHION_MNIST = ProblemSpec(
     l2=1e-4,
     step_size=0.005,
 )
-# What stands in for a data set that cannot be had offline.
+# Substitutes of data sets that cannot be had offline.
 FALLBACKS = {"fashion-mnist": MNIST_5K, "mnist": replace(MNIST_5K, n_samples=4_000)}
 # Figure 1 of the paper: synthetic linear regression, 1,000 samples of 100 features, T = 2,000.
 FIGURE_1 = ProblemSpec(

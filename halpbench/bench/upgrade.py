@@ -1,9 +1,9 @@
 """Records of schema 1, as those of schema 2.
 
 Schema 1 had everything in ``case``: how long to measure and in which tables a record is shown
-belonged to the identity, and a wrong result was a reason to skip. What moves to the plan keeps its
-value. Dropped is what the report knows by itself: ``tables``, ``figure``, ``panel``, and the
-problem's ``fallback``, which says what would have been measured without the data.
+belonged to the identity, and a wrong result was a reason to skip. Fields that move to the plan keep
+their values. Fields that the report knows by itself are dropped: ``tables``, ``figure``, ``panel``,
+and the problem's ``fallback``, the problem to measure without the data.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def upgraded(old: Json) -> Json:
 
 
 def _plan(case: Json) -> Json:
-    """Take out of a case what does not identify it, and return the plan."""
+    """Take the fields out of a case that do not identify it, and return them as the plan."""
     plan = {name: case.pop(name) for name in PLAN if name in case}
     for name in SHOWN:
         case.pop(name, None)

@@ -18,7 +18,7 @@ TOLERANCE = {"f32": 1e-3, "f64": 1e-10}
 # Samples of a batch that is checked: two tiles and a rest.
 BATCH_ROWS = 11
 
-# Of quantization: most of what is drawn fits, and some of it saturates in 8 bits.
+# Scale of quantization: most of the numbers drawn fit, and some saturate in 8 bits.
 SCALE = 1 / 64
 
 

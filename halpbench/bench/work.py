@@ -1,11 +1,11 @@
-"""What a kernel, or a step of a solver, cannot do without: bytes to read, and multiply-adds.
+"""Least work of a kernel, or of a step of a solver: bytes to read, and multiply-adds.
 
-The counts are lower bounds. Of bytes, those of the operands, once for each pass over them that the
-order of the computation forces; not the random bits of rounding, nor what is written, which leaves
-while more is read. Of multiply-adds, those of the definition, in the precision that it asks for.
+The counts are lower bounds. Bytes are those of the operands, once for each pass over them that the
+order of the computation forces; not the random bits of rounding, nor the results, which are written
+while more is read. Multiply-adds are those of the definition, in the precision that it asks for.
 
-A work is JSON data: ``"reads"``, pairs of the bytes of an array, which tell what holds it, and the
-bytes read of it; and ``"multiply_adds"``, counts by dtype.
+A work is JSON data: ``"reads"``, pairs of the bytes of an array, which tell the cache that holds
+it, and the bytes read of it; and ``"multiply_adds"``, counts by dtype.
 """
 
 from typing import Any

@@ -28,12 +28,12 @@ ENDED = "its process ended"
 
 
 class FitError(RuntimeError):
-    """A contender that did not fit; the message says why."""
+    """Failure of a contender's fit; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What one fit took, and its coefficients.
+    """Times, memory and coefficients of one fit.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ def _serve(pipe: Connection, contender: str, folder: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     make = CONTENDERS[contender].make
     with warnings.catch_warnings():
-        # That a solver stops early shows in the gradient.
+        # An early stop of a solver shows in the gradient.
         warnings.simplefilter("ignore")
         with _errors_sent(pipe):
             X, y = np.load(folder / "X.npy"), np.load(folder / "y.npy")

@@ -12,9 +12,9 @@ from halpbench import __version__
 from halpbench.cli.common import Run, any_text_printable, say
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
-# What a user, a machine or an installation may be the cause of; everything else is a defect.
+# Errors that a user, a machine or an installation may cause; all others are defects.
 MISTAKES = (ImportError, LookupError, MemoryError, OSError, ValueError)
-# Each command: the module here that has it, imported only when it is wanted, and a summary.
+# Each command: its module here, imported only when it is wanted, and a summary.
 COMMANDS = {
     "info": ("info", "show the machine, the build, and what may disturb a measurement"),
     "datasets": ("info", "list the data sets that can be loaded"),
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted; finished records are kept, the same command continues")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; what is left in the buffer has no way out.
+        # The reader, such as `head`, has seen enough; the rest of the buffer cannot be written.
         sys.stdout = None
         return OK
     except Exception as error:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the command that was parsed; what it printed is out, or has failed, at the end."""
+    """Run the command that was parsed, and flush its output."""
     # Not every command uses the kernels; a bad HALPBENCH_ISA is a mistake for each of them.
     importlib.import_module("halpbench.kernels")
     with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _tell(error: Exception, debug: bool) -> int:
-    """Say what went wrong, in a line if it is no defect of this package; return the exit code."""
+    """Print the error, in a line if it is no defect of this package; return the exit code."""
     if debug or not isinstance(error, MISTAKES):
         traceback.print_exc()
     text = f"error: {error}" if str(error) else f"error: {type(error).__name__}"

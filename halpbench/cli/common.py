@@ -1,4 +1,4 @@
-"""What the commands share: where results go, what is said to whom, progress."""
+"""Parts that the commands share: results folders, messages, progress."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:  # imported on first use: this module is part of every command
 SUITES = ("full", "smoke")
 CONSOLE_WIDTH = 100
 
-# Where results go if no option says so.
+# Results folder if no option names one.
 RESULTS, RESULTS_VARIABLE = Path("results"), "HALPBENCH_RESULTS"
 OWN = "own"  # the folder below them for data of the user's own
 
-# What runs a command, given its options; the exit code, None for success.
+# Function that runs a command, given its options; it returns the exit code, None for success.
 Run = Callable[[argparse.Namespace], int | None]
-# Adds a command: its name, what runs it, and what --help says below the options.
+# Adds a command: its name, the function that runs it, and the text of --help below the options.
 Add = Callable[[str, Run, str], argparse.ArgumentParser]
 
 
 def add_suite_options(command: argparse.ArgumentParser, suites: Sequence[str] = SUITES) -> None:
-    """Add the options of what keeps records: --suite, --results, --fresh."""
+    """Add the options of commands that keep records: --suite, --results, --fresh."""
     command.add_argument("--suite", choices=suites, default="full", help="default: full")
     add_results_option(command, "; smoke below it for the smoke suite")
     command.add_argument("--fresh", action="store_true", help="measure again what has a record")
@@ -190,13 +190,13 @@ def say(text: str) -> None:
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode("ascii")
 
 
 @contextmanager
 def any_text_printable() -> Iterator[None]:
-    """Print what the encoding of the terminal lacks by its escape, not with an error."""
+    """Print characters that the encoding of the terminal lacks as escapes, without an error."""
     streams = [
         stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)
     ]

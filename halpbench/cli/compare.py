@@ -97,7 +97,7 @@ def _compare(options: argparse.Namespace) -> int | None:
 
 
 def _gate(comparison: compare.RunComparison, options: argparse.Namespace) -> int | None:
-    """Say what has become slower, and what is no longer there; return the exit code."""
+    """Name the slower and the missing measurements; return the exit code."""
     failing = comparison.failing(_allowed(options))
     if not comparison.judged and not failing:
         raise ValueError(

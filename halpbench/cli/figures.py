@@ -66,7 +66,7 @@ def _deep(options: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def _todo(options: argparse.Namespace) -> dict[str, list[Planned]]:
-    """List what each figure needs."""
+    """List the experiments of each figure."""
     if options.data is None:
         names = options.names or list(experiments.FIGURES)
         return {name: experiments.experiments(name, options.suite) for name in names}
@@ -80,7 +80,7 @@ def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
     todo = _todo(options)
     this_machine = machine.record()
     fingerprint = experiments.fingerprint(machine.fingerprint(this_machine))
-    # Apart from the benchmark's records, whose tables know nothing of experiments.
+    # Experiments have a folder of their own: the tables of the benchmark know nothing of them.
     store = Store(root / "paper", machine.slug(this_machine))
     written: dict[str, list[str]] = {}
     with store.locked():

@@ -1,4 +1,4 @@
-"""``halpbench info | datasets | kernels``: what there is, without records."""
+"""``halpbench info | datasets | kernels``: machine, data sets and kernels at hand."""
 
 import argparse
 from functools import partial

@@ -17,7 +17,7 @@ __all__ = ["Batches", "Samples", "images", "windows"]
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs and targets, one each of them a row."""
+    """Inputs and targets, a row for each sample."""
 
     inputs: Tensor
     targets: Tensor
@@ -91,7 +91,7 @@ def _augmented(inputs: Tensor, generator: torch.Generator, reach: int = 4) -> Te
 def windows(
     name: str, length: int, n_train: int, n_validation: int, *, download: bool = False
 ) -> tuple[Samples, Samples, int]:
-    """Cut a text into windows for a model that predicts the next character.
+    """Cut a text into windows for models that predict the next character.
 
     Parameters
     ----------

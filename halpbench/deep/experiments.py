@@ -1,4 +1,4 @@
-"""The paper's deep-learning experiments (Figure 3): which runs, with which constants."""
+"""The paper's deep-learning experiments (Figure 3): runs and constants."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def run(
     fresh: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[Record]:
-    """Train what has no record yet, side by side; each record is on disk when its run is done.
+    """Train the runs without a record, side by side; each record is on disk when its run is done.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def run(
     Returns
     -------
     list of Record
-        One a run, new or found.
+        One a run, newly trained or already stored.
     """
     code = fingerprint(device.name)
     if fresh:
@@ -256,7 +256,7 @@ def run(
         fresh=fresh,
         on_event=on_event,
     )
-    # Not before: until its record is on disk, nothing but the checkpoint is kept of a run.
+    # The checkpoint goes last: until the record is on disk, it is all that is kept of a run.
     for training in todo:
         checkpoint(training, code, device).unlink(missing_ok=True)
     return records

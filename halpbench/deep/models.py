@@ -43,7 +43,7 @@ class CharLSTM(nn.Module):
         """
         states, _ = self.lstm(self.embedding(characters))
         logits: Tensor = self.output(states)
-        # Where cross_entropy expects the classes.
+        # cross_entropy expects the classes there.
         return logits.transpose(1, 2)
 
 

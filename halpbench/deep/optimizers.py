@@ -10,8 +10,8 @@ the current parameters w, and are given the gradient of the whole training set a
             optimizer.full_gradient(closure, data_loader)
         optimizer.step(lambda: closure(batch))
 
-The arithmetic of gradients is that of the parameters, float32 or float64; what is low in precision
-is simulated: parameters that are integers of few bits times a scale, one scale a tensor.
+The arithmetic of gradients is that of the parameters, float32 or float64; low precision is
+simulated: parameters are integers of few bits times a scale, one scale a tensor.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _StochasticGradient(torch.optim.Optimizer):
         Returns
         -------
         Tensor
-            What the closure returned: the loss before the step. The parameters' ``.grad`` is the
+            Result of the closure: the loss before the step. The parameters' ``.grad`` is the
             direction of the step, without weight decay and momentum.
 
         Raises
@@ -106,7 +106,7 @@ class _StochasticGradient(torch.optim.Optimizer):
 
     @property
     def needs_full_gradient(self) -> bool:
-        """Whether `full_gradient` is due before the next step."""
+        """True if `full_gradient` is due before the next step."""
         return False
 
     def _check(self, group: Group) -> None:
@@ -119,7 +119,7 @@ class _StochasticGradient(torch.optim.Optimizer):
                 raise ValueError(f"{name} must be finite and not negative, got {group[name]}")
 
     def _unchanged_if_it_fails(self) -> AbstractContextManager[None]:
-        """Prepare the parameters for their first use, and undo that if what follows fails."""
+        """Prepare the parameters for their first use, and undo that if the block fails."""
         return nullcontext()
 
     def _all_trained(self) -> list[Tensor]:
@@ -128,7 +128,7 @@ class _StochasticGradient(torch.optim.Optimizer):
     def _backward(self, closure: Callable[[], Any]) -> Any:
         """Leave the gradient of the closure's loss in ``.grad`` of the parameters; return the loss.
 
-        That of parameters which the loss does not depend on is None.
+        Parameters which the loss does not depend on have None.
         """
         params = self._all_trained()
         for p in params:
@@ -190,7 +190,7 @@ class _VarianceReduced(_StochasticGradient):
 
     @property
     def needs_full_gradient(self) -> bool:
-        """Whether `full_gradient` is due before the next step."""
+        """True if `full_gradient` is due before the next step."""
         return self._steps_left == 0
 
     def full_gradient(
@@ -266,7 +266,7 @@ class _VarianceReduced(_StochasticGradient):
         self._steps_left = steps_left
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what makes a copy of the optimizer."""
+        """Return the state of a copy of the optimizer."""
         names = ("epoch_length", "_buffers", "_steps_left")
         return super().__getstate__() | {name: getattr(self, name) for name in names}
 
@@ -317,14 +317,14 @@ class _Rounded(_StochasticGradient):
     ) -> None:
         super().__init__(params, **defaults)
         if generator is None:
-            # On the device of the parameters, and governed by torch.manual_seed.
+            # A generator on the device of the parameters, governed by torch.manual_seed.
             generator = torch.Generator(self.param_groups[0]["params"][0].device)
             generator.manual_seed(int(torch.randint(2**63 - 1, ())))
         self.generator = generator
 
     @property
     def saturated(self) -> int:
-        """How many parameters stand at either end of their range."""
+        """Number of parameters at either end of their range."""
         return sum(
             saturated(self._units(params), group["bits"])
             for group in self.param_groups
@@ -342,7 +342,7 @@ class _Rounded(_StochasticGradient):
         self.generator.set_state(generator)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what makes a copy of the optimizer."""
+        """Return the state of a copy of the optimizer."""
         return super().__getstate__() | {"generator": self.generator}
 
     def _check(self, group: Group) -> None:
@@ -360,7 +360,7 @@ class _Rounded(_StochasticGradient):
         raise NotImplementedError
 
     def _origins(self, params: list[Tensor]) -> list[Tensor] | None:
-        """Return what the integers are counted from."""
+        """Return the values that the integers are counted from."""
         return None
 
     def _uniforms(self, count: int) -> Tensor:
@@ -583,8 +583,9 @@ class HALP(_Rounded, _VarianceReduced):
     params, lr, epoch_length, buffers
         As in `SVRG`.
     mu : float
-        How far an epoch may lead: entries of a tensor move at most the norm of its full gradient
-        divided by `mu`. The strong-convexity constant where there is one, else a number to tune.
+        Bound on the reach of an epoch: entries of a tensor move at most the norm of its full
+        gradient divided by `mu`. The strong-convexity constant where there is one, else a number
+        to tune.
     bits, momentum, weight_decay, rounding, generator
         As in `LPSGD`, for the distance from the centre.
 
@@ -596,7 +597,7 @@ class HALP(_Rounded, _VarianceReduced):
     Notes
     -----
     Algorithm 3 of De Sa et al. 2018, option I, with one scale per tensor. During an epoch the
-    parameters follow from the centre and the integers; what else writes to them is overwritten.
+    parameters follow from the centre and the integers; any other write to them is overwritten.
     """
 
     def __init__(

@@ -53,6 +53,6 @@ def round_(units: list[Tensor], bits: int, uniforms: Tensor | None) -> None:
 
 
 def saturated(units: list[Tensor], bits: int) -> int:
-    """How many integers stand at either end of the range."""
+    """Count the integers at either end of the range."""
     highest = largest_integer(bits)
     return sum(int(torch.count_nonzero(x.abs() == highest)) for x in units)

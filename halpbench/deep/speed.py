@@ -1,4 +1,4 @@
-"""What a step of HALP costs beside a step of SVRG, and where its time goes."""
+"""Cost of a step of HALP beside a step of SVRG, and the parts of its time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StepCost:
         A step of HALP by one of SVRG, paired in interleaved rounds.
     gradients, random_numbers, arithmetic : float
         Shares of a step of HALP: the two evaluations of the closure; the random numbers; all other
-        operations on tensors of the optimizer. What lacks to 1 is Python.
+        operations on tensors of the optimizer. Python takes the rest.
     """
 
     network: str
@@ -88,10 +88,10 @@ def measure(seconds: float = 10.0) -> Iterator[StepCost]:
 
 
 def _networks() -> dict[str, tuple[Callable[[], nn.Module], Tensor, int]]:
-    """Return how to build each network, inputs of a batch, and the number of classes.
+    """Return a constructor of each network, inputs of a batch, and the number of classes.
 
-    Those of the small experiments, and one that costs next to nothing for each parameter and
-    sample: there the optimizer weighs most.
+    The networks are those of the small experiments, and one that costs next to nothing for each
+    parameter and sample: there the optimizer weighs most.
     """
     return {
         "ResNet": (narrow_resnet, torch.randn(128, 1, 28, 28), 10),
@@ -117,7 +117,7 @@ def _step(
 
     optimizer = cls(model.parameters(), lr=1e-3, epoch_length=2**62, buffers=model.buffers())
     optimizer.full_gradient(closure, [inputs])
-    optimizer.step(closure)  # what is allocated once
+    optimizer.step(closure)  # allocations of the first step
     return lambda: optimizer.step(closure)
 
 

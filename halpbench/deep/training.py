@@ -45,7 +45,7 @@ class Task:
     name : str
         "lstm" or "resnet".
     size : str
-        "small", "paper", or what else tells tasks of the same name apart.
+        "small", "paper", or another word that tells tasks of the same name apart.
     dataset : str
     n_train, n_validation : int
         Windows of a text, or images.
@@ -155,7 +155,7 @@ def option_names(algorithm: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Device:
-    """Where runs take place, and what they may do there.
+    """Device that runs are trained on, and permissions.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ class Device:
 
 
 def fingerprint(device: str) -> str:
-    """Digest what must not differ between runs that are put side by side: code, torch, device."""
+    """Digest the properties that runs must share to be put side by side: code, torch, device."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}".encode())
     digest.update(torch.cuda.get_device_name(device).encode() if "cuda" in device else b"cpu")
@@ -244,7 +244,7 @@ def train(
 
 
 def checkpoint(training: Training, fingerprint: str, device: Device) -> Path:
-    """Return where a run keeps its state, until whoever has its record removes it."""
+    """Return the path of a run's state, which the owner of the run's record removes."""
     name = hashlib.sha256(identity(training.kind, training, fingerprint)).hexdigest()[:16]
     return device.checkpoints / f"{name}.pt"
 
@@ -273,7 +273,7 @@ class _Run:
 
     @property
     def epochs(self) -> int:
-        """How many are finished."""
+        """Number of finished epochs."""
         return len(self.history["epoch_ns"])
 
     @property
@@ -311,7 +311,7 @@ class _Run:
             self.history.setdefault(f"{part}_accuracy", []).append(accuracy)
 
     def save(self, path: Path) -> None:
-        """Write all that the next epoch depends on; if interrupted, the old file stays."""
+        """Write the state that the next epoch depends on; if interrupted, the old file stays."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -364,7 +364,7 @@ def optimizer(training: Training, model: nn.Module, epoch_length: int) -> Any:
 
 
 def _fixed_grids(model: nn.Module, reach: float, bits: int) -> list[dict[str, Any]]:
-    """A group for each tensor: its range is `reach` times its largest entry, or 1 if that is 0."""
+    """Make a group for each tensor: its range is `reach` times its largest entry, or 1 for 0."""
     return [
         {
             "params": [p],

@@ -1,4 +1,4 @@
-"""Which runs may be put side by side: what must be alike in their machine records, or is noted."""
+"""Comparability of runs: fields of their machine records that must agree, or are noted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -41,14 +41,14 @@ def at(machine: Mapping[str, Any], name: str) -> Any:
 
 
 def check(first: SavedRun, other: SavedRun, letter: str) -> list[str]:
-    """Refuse runs of different machines; return notes on what else differs.
+    """Refuse runs of different machines; return notes on the other differences.
 
     Parameters
     ----------
     first, other : SavedRun
         A, and the run that is compared with it.
     letter : str
-        What the notes call the other one.
+        Name of the other run in the notes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Dot products called from Python, ours and those of other libraries: who wins at each size."""
+"""Dot products called from Python, ours and those of other libraries: the fastest by size."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ TITLE = "Calls of the dot from Python: who wins"
 
 
 def make(records: Sequence[Record]) -> Content:
-    """Tabulate the time of a call by dtype and length, and which library's is the least."""
+    """Tabulate the time of a call by dtype and length, and the fastest library."""
     measured = sorted(
         (record for record in records if record.kind == "call"),
         key=lambda record: (DTYPES.index(record.case["dtype"]), record.case["n"]),

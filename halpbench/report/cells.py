@@ -63,7 +63,7 @@ LEGEND = (
     f"{UNKNOWN}, {MARK}a-b: they scatter so much that nothing, or this interval alone, is known.",
 )
 
-# What a maker of tables returns: lists of rows by name, and the tables that show them.
+# Result of a maker of tables: lists of rows by name, and the tables that show them.
 Content = tuple[dict[str, list[Row]], list[Table]]
 
 
@@ -83,7 +83,7 @@ def columns(name: str, estimate: stats.Estimate) -> Row:
 
 
 def estimate(row: Row, name: str, count: int | None = None) -> stats.Estimate:
-    """Return what `columns` has made a row of; the count is that of its repetitions."""
+    """Return the estimate that `columns` put into a row; the count is that of its repetitions."""
     count = row.get("repetitions", stats.FEW) if count is None else count
     value = row[name]
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
@@ -197,7 +197,7 @@ def size(value: float) -> Cell:
 
 
 def share(value: float, of: stats.Estimate, after: str = "") -> Cell:
-    """Write a share in percent, which is as certain as what it is of."""
+    """Write a share in percent, with the certainty of the number that it is a share of."""
     if _wide(of):
         return Cell(UNKNOWN, value)
     mark = MARK if of.unsure or of.high > ROUGH * of.low else ""

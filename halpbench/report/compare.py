@@ -16,13 +16,13 @@ from halpbench.report.cells import Row, Table
 ACROSS = ("revisions", "machines")
 KINDS = ("kernel", "call", "epochs")
 
-# What every other contender of a record is compared with: the first of these that it has.
+# Baselines of the other contenders of a record: the first of these that it has.
 BASELINES = ("f32", epochs.F32, "halpbench")
 
-# What a case is measured next to: of no account where two runs are compared.
+# Fields of the contenders beside a case: ignored where two runs are compared.
 BESIDE = ("dtypes", "beside", "contenders", "libraries")
 
-# What a run may lack of what the first one has, and the gate lets pass only if asked to.
+# Kinds of shortfalls of a run against the first one, which the gate lets pass only if asked to.
 SHORTFALLS = ("lost", "skipped", "wrong")
 
 SIGNIFICANT = 0.05
@@ -33,7 +33,7 @@ MIN_SAMPLES = 8
 # The name that the best backend of each machine goes by, where machines differ in it.
 BEST = "best backend"
 
-# How many cases a note names.
+# Number of cases that a note names.
 NAMED = 3
 
 # A gradient norm that changes by more is a change of results, not of rounding.
@@ -55,7 +55,7 @@ class Shortfall:
     run : str
         Letter of the other run.
     reason : str
-        Why it was skipped, or which result was wrong.
+        Reason for skipping it, or the wrong result.
     """
 
     what: str
@@ -81,9 +81,9 @@ class RunComparison:
         (None where samples are too few); ``verdict``: "faster", "slower", "alike" or "too few".
     tables : list of Table
     notes : list of str
-        What is in one run only, and what else differs.
+        Contents of one run only, and other differences.
     shortfalls : list of Shortfall
-        What the others lack of A, and their wrong results.
+        Measurements of A that the others lack, and their wrong results.
     """
 
     rows: list[Row]
@@ -97,7 +97,7 @@ class RunComparison:
 
     @property
     def judged(self) -> int:
-        """How many rows have samples enough for a verdict."""
+        """Number of rows that have samples enough for a verdict."""
         return sum(row["p_value"] is not None for row in self.rows)
 
     def below(self, limit: float) -> list[Row]:
@@ -169,12 +169,12 @@ def origin(run: SavedRun) -> str:
     )
 
 
-# ---- What is compared -------------------------------------------------------------------------
+# ---- Samples of runs -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """Of one contender in one case: nanoseconds, or speedups over the baseline of its record."""
+    """Samples of a contender in a case: nanoseconds, or speedups over its record's baseline."""
 
     case: str
     backend: str
@@ -189,8 +189,8 @@ def _measured(
 ) -> dict[bytes, _Samples]:
     """Collect the samples of a run under a text that equal measurements share.
 
-    Of a case that was measured several times all samples count: between them a machine shows more
-    of its moods than within one.
+    All samples of a case that was measured several times count: a machine varies more between
+    measurements than within one.
     """
     measured: dict[bytes, _Samples] = {}
     for record in _usable(run):
@@ -285,7 +285,7 @@ def _only_in(
 def _lacking(
     one: Mapping[bytes, _Samples], another: Mapping[bytes, _Samples]
 ) -> list[tuple[str, str]]:
-    """Name what one run has and the other lacks, and the case; contenders where it is some only."""
+    """Name the cases that one run has and the other lacks; the contenders if only some lack."""
     missing = [samples for key, samples in one.items() if key not in another]
     known = {samples.case for samples in another.values()}
     return [
@@ -296,7 +296,7 @@ def _lacking(
 def _shortfalls(
     first: Mapping[bytes, _Samples], other: Mapping[bytes, _Samples], run: SavedRun, letter: str
 ) -> list[Shortfall]:
-    """List what a run lacks of the first one, and what was wrong in it whatever the first had.
+    """List the measurements of the first run that another lacks, and all its wrong results.
 
     The record that was appended last decides, even if an earlier one has samples.
     """
@@ -364,7 +364,7 @@ def _rows(
         if key not in other:
             continue
         after = other[key]
-        # Of times the smaller is the faster, of speedups the larger.
+        # The faster is the smaller of times, and the larger of speedups.
         pair = (before.values, after.values) if unit == "ns" else (after.values, before.values)
         enough = min(len(before.values), len(after.values)) >= MIN_SAMPLES
         rows.append(
@@ -404,7 +404,7 @@ def _norms(first: Sequence[float | None], other: Sequence[float | None]) -> Row:
 
 
 def _changed_norms(rows: Sequence[Row]) -> list[str]:
-    """Note where a run reached another accuracy: a speedup is worth what it keeps."""
+    """Note the cases in which a run reached another accuracy, without which its speedup is void."""
     changed = []
     for row in rows:
         first, other = row.get("first_gradient_norm"), row.get("gradient_norm")
@@ -421,7 +421,7 @@ def _changed_norms(rows: Sequence[Row]) -> list[str]:
 
 
 def _revision_tables(rows: Sequence[Row]) -> list[Table]:
-    """Make two tables of each run: what has changed, for the console, and everything."""
+    """Make two tables of each run: the changes, for the console, and everything."""
     shown = []
     for letter in dict.fromkeys(row["run"] for row in rows):
         own = [row for row in rows if row["run"] == letter]

@@ -10,7 +10,7 @@ from halpbench.report.cells import Content, Row, Table
 
 SHOWN_EPOCHS = (0, 1, 2, 5, 10, 15, 20, 30, 40)
 
-# So many powers of ten at most, the smallest that any contender reaches.
+# Largest number of powers of ten: the smallest that any contender reaches.
 MOST_TARGETS = 8
 
 

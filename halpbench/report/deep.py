@@ -78,8 +78,8 @@ def table(records: Sequence[Record]) -> Table:
         "seeds",
     )
     notes += [
-        f"{bits} bits: HALP is better than LP-SGD by {_interval(found)}, in {found.count} seeds."
-        for bits, found in _gains(contenders)
+        f"{bits} bits: HALP is better than LP-SGD by {_interval(gain)}, in {gain.count} seeds."
+        for bits, gain in _gains(contenders)
     ]
     notes.append("Means over seeds; in brackets 95 % intervals of Student's t.")
     return Table(f"{task['name']} ({task['size']})", header, rows, notes)
@@ -106,7 +106,7 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
         ends.setdefault(algorithm, {})[bits] = stats.mean(best)
         if bits in (None, SHOWN_BITS):
             label = algorithm.upper() + (f", {bits} bits" if bits else ", float32")
-            # The start is far from all that differs.
+            # The start is far from all differences.
             _plot(loss_axes, epochs[1:], "training_loss", algorithm, label)
             _plot(best_axes, epochs[1:], "best", algorithm, label)
     _plot_bits(bits_axes, ends)
@@ -122,8 +122,8 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
     }[task["name"]]
     size = "" if task["size"] == "small" else f"-{task['size']}"
     gains = "; ".join(
-        f"{bits} bits {_interval(found)}"
-        for bits, found in sorted(_gains(_by_contender(records)), key=lambda gain: gain[0])
+        f"{bits} bits {_interval(gain)}"
+        for bits, gain in sorted(_gains(_by_contender(records)), key=lambda pair: pair[0])
     )
     yield Picture(
         f"deep-{task['name']}{size}",
@@ -140,12 +140,12 @@ def figure_3(records: Sequence[Record]) -> Iterator[Picture]:
 
 
 def _by_contender(records: Sequence[Record]) -> dict[Key, Seeds]:
-    found: dict[Key, Seeds] = {}
+    contenders: dict[Key, Seeds] = {}
     for record in records:
         facts = record.series[0].facts
         key = (facts["algorithm"], facts["bits"], tuple(facts["options"].items()))
-        found.setdefault(key, {})[record.case["seed"]] = record
-    return found
+        contenders.setdefault(key, {})[record.case["seed"]] = record
+    return contenders
 
 
 def _gains(contenders: dict[Key, Seeds]) -> Iterator[tuple[int, stats.Estimate]]:
@@ -159,7 +159,7 @@ def _gains(contenders: dict[Key, Seeds]) -> Iterator[tuple[int, stats.Estimate]]
 
 
 def _training_loss(seeds: Seeds) -> str:
-    """Write the last training loss; that of a run which has diverged is infinite."""
+    """Write the last training loss, infinite for a run which has diverged."""
     losses = [record.series[0].facts["train_loss"][-1] for record in seeds.values()]
     return "inf" if None in losses else _interval(stats.mean(losses))
 
@@ -225,22 +225,22 @@ def _plot_bits(axes: Axes, ends: dict[str, dict[int | None, stats.Estimate]]) ->
         color = COLORS[algorithm]
         if None in by_bits:
             axes.axhline(by_bits[None].value, color=color, linestyle="--")
-        found = sorted((bits, end) for bits, end in by_bits.items() if bits is not None)
-        if found:
+        reduced = sorted((bits, end) for bits, end in by_bits.items() if bits is not None)
+        if reduced:
             errors = [
-                [end.value - end.low for _, end in found],
-                [end.high - end.value for _, end in found],
+                [end.value - end.low for _, end in reduced],
+                [end.high - end.value for _, end in reduced],
             ]
             axes.errorbar(
-                [bits for bits, _ in found],
-                [end.value for _, end in found],
+                [bits for bits, _ in reduced],
+                [end.value for _, end in reduced],
                 errors,
                 fmt="-o",
                 color=color,
                 markersize=3,
                 capsize=2,
             )
-            axes.set_xticks([bits for bits, _ in found])
+            axes.set_xticks([bits for bits, _ in reduced])
 
 
 def _interval(estimate: stats.Estimate) -> str:

@@ -19,7 +19,7 @@ WARM_UP_EPOCHS = 1
 
 
 def make(records: Sequence[Record]) -> Content:
-    """Tabulate times, speedups, their bounds, and what gradient norm was reached meanwhile."""
+    """Tabulate times, speedups, their bounds, and the gradient norms that were reached."""
     bandwidths = _bandwidths(records)
     measured = [record for record in records if record.kind == "epochs"]
     best = cells.backends(measured)[:1]
@@ -31,7 +31,7 @@ def make(records: Sequence[Record]) -> Content:
         rows += own
         times, speedups = _tables(record, own)
         brief = record.case["backend"] in best
-        # On the console once: where the time goes differs little between the two.
+        # On the console once: the parts of the time differ little between the two.
         tables += [replace(times, brief=brief and record.case["data"] == "quantized")]
         tables += [replace(speedups, brief=brief)]
     return {"epochs": rows}, tables

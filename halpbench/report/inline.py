@@ -21,7 +21,7 @@ _THEME = {
 
 
 class Drawing(NamedTuple):
-    """What the page shows of a picture."""
+    """Parts of a picture that the page shows."""
 
     name: str
     caption: str
@@ -36,7 +36,7 @@ def drawings(make: Callable[[], Iterable[Picture]], prefixes: Iterator[str]) -> 
     make : callable
         Makes the pictures; called in the context of `pictures.STYLE`.
     prefixes : iterator of str
-        What the ids of each picture begin with, to differ from those of the others on the page.
+        Beginnings of the ids of each picture, to differ from those of the others on the page.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def _element(svg: str, prefix: str) -> str:
         lambda run: f"<g{run[1]}>{run[0].replace(run[1], '')}</g>",
         body,
     )
-    # Only what is referred to needs an id.
+    # Only elements that others refer to need an id.
     used = dict.fromkeys(re.findall(r'(?:url\(|href=")#([^")]+)', body))
     short = {old: f"{prefix}{number}" for number, old in enumerate(used)}
     body = re.sub(r' id="([^"]*)"', lambda i: f' id="{short[i[1]]}"' if i[1] in short else "", body)

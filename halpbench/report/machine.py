@@ -10,7 +10,7 @@ Group = tuple[str, dict[str, str]]
 
 
 def describe(machine: Mapping[str, Any]) -> list[Group]:
-    """Say what a machine record holds, most telling first.
+    """Describe a machine, most telling facts first.
 
     Parameters
     ----------
@@ -75,12 +75,12 @@ def describe(machine: Mapping[str, Any]) -> list[Group]:
 
 
 def ceilings(machine: Mapping[str, Any]) -> list[Table]:
-    """Tabulate what the machine can do at best; no tables where that was not measured.
+    """Tabulate the peak rates of a machine; no tables where they were not measured.
 
     Parameters
     ----------
     machine : mapping
-        A machine record, with what `bench.ceilings.measure` found under "ceilings".
+        A machine record, with the result of `bench.ceilings.measure` under "ceilings".
     """
     measured = machine.get("ceilings")
     if not measured:

@@ -23,7 +23,7 @@ from halpbench.report.cells import Row, Table
 from halpbench.report.inline import Drawing, drawings
 from halpbench.report.tables import Report
 
-# Reports in the order in which a reader wants them, with what to know first; others follow.
+# Reports in the order in which a reader wants them, each with an introduction; others follow.
 SECTIONS = {
     "summary": (
         "In short",
@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?) ?(%|[a-zA-Z]+\b)?")
 
 @dataclass(frozen=True)
 class Results:
-    """What is known of the machine of a store.
+    """Records and reports of the machine of a store.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Results:
     records : list of Record
     reports : list of Report
     damaged : list of str
-        What could not be read, and why.
+        Parts that could not be read, each with the reason.
     """
 
     store: Store
@@ -91,7 +91,7 @@ class Headline(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a table is laid out: which columns hold numbers, and how many the rows' names.
+    """Layout of a table: the columns that hold numbers, and the number of those that name the rows.
 
     On phones the names stand above the numbers.
     """
@@ -102,7 +102,7 @@ class Layout(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a section shows of one machine."""
+    """Part of a section about one machine."""
 
     machine: str
     report: Report
@@ -121,7 +121,7 @@ class Section(NamedTuple):
 
 
 class Build(NamedTuple):
-    """The records of one fingerprint: how many, and when the first and the last were begun."""
+    """The records of one fingerprint: their number, and the starts of the first and the last."""
 
     fingerprint: str
     records: int
@@ -130,7 +130,7 @@ class Build(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where records come from, and what is missing: kinds and reasons with their number."""
+    """Source of records, and missing ones: kinds and reasons with their number."""
 
     machine: str
     folder: str
@@ -142,7 +142,7 @@ class Source(NamedTuple):
 class Comparison(NamedTuple):
     """Machines side by side: groups of rows, each with its name and a text for every machine.
 
-    Then, by name, the tables of what a machine can do at best.
+    Then, by name, the tables of the peak rates of a machine.
     """
 
     names: list[str]
@@ -151,7 +151,7 @@ class Comparison(NamedTuple):
 
 
 def read(store: Store) -> Results:
-    """Read the records of a machine and make its reports; what is damaged is named in warnings."""
+    """Read the records of a machine and make its reports; damaged parts are named in warnings."""
     return _read(store, tables.build)
 
 
@@ -202,16 +202,21 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
         "layout": _layout,
         "scale": _scale,
     }
-    sources = [_source(found) for found in [*results, *experiments]]
+    sources = [_source(machine_results) for machine_results in [*results, *experiments]]
     prefixes = (f"d{number}-" for number in itertools.count())
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
-        claims=verdict.claims([(found.store.machine, found.reports) for found in results]),
+        claims=verdict.claims(
+            [
+                (machine_results.store.machine, machine_results.reports)
+                for machine_results in results
+            ]
+        ),
         sections=list(_sections(results, prefixes)),
         experiments=[
-            (found.store.machine, _experiments(found.records, prefixes))
-            for found in experiments
-            if found.records
+            (machine_results.store.machine, _experiments(machine_results.records, prefixes))
+            for machine_results in experiments
+            if machine_results.records
         ],
         machines=_comparison(results),
         across=_across(results),
@@ -223,16 +228,16 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
 
 
 def sort_value(cell: str) -> float | None:
-    """Return what a cell is sorted by: its number; of text, the leading one, without prefix.
+    """Return the sort key of a cell: its number; of text, the leading one, without prefix.
 
     None for cells without a number, such as "-" and "diverged".
     """
     if isinstance(cell, cells.Cell) and cell.value is not None:
         return cell.value
-    found = _NUMBER.match(cell)
-    if found is None:
+    number = _NUMBER.match(cell)
+    if number is None:
         return None
-    return float(found[1].replace(",", "")) * _UNITS.get(found[2] or "", 1.0)
+    return float(number[1].replace(",", "")) * _UNITS.get(number[2] or "", 1.0)
 
 
 def _layout(table: Table) -> Layout:
@@ -255,18 +260,20 @@ def _scale(headlines: Sequence[Headline]) -> float:
 
 
 def _sections(results: Sequence[Results], prefixes: Iterator[str]) -> Iterator[Section]:
-    names = dict.fromkeys([*SECTIONS, *(r.name for found in results for r in found.reports)])
+    names = dict.fromkeys(
+        [*SECTIONS, *(r.name for machine_results in results for r in machine_results.reports)]
+    )
     for name in names:
         title, intro = SECTIONS.get(name, (name.capitalize(), ""))
         parts = [
             Part(
-                found.store.machine,
+                machine_results.store.machine,
                 report,
-                *(_headlines(found.reports) if name == "summary" else ("", [])),
+                *(_headlines(machine_results.reports) if name == "summary" else ("", [])),
                 drawings(partial(figures.pictures, report), prefixes),
             )
-            for found in results
-            for report in found.reports
+            for machine_results in results
+            for report in machine_results.reports
             if report.name == name
         ]
         if parts:
@@ -295,15 +302,15 @@ def _speedup(row: Row, part: str) -> Speedup:
 
 def _across(results: Sequence[Results]) -> Table:
     """Lay the machines' speedups of epochs side by side: ratios, which alone may be compared."""
-    headlines = [_headlines(found.reports) for found in results]
+    headlines = [_headlines(machine_results.reports) for machine_results in results]
     columns = [
         {(line.problem, line.contender): line.epoch.text for line in lines}
         for _, lines in headlines
     ]
     names = dict.fromkeys(key for column in columns for key in column)
     header = [
-        f"{found.store.machine}, {backend}"
-        for found, (backend, _) in zip(results, headlines, strict=True)
+        f"{machine_results.store.machine}, {backend}"
+        for machine_results, (backend, _) in zip(results, headlines, strict=True)
     ]
     return Table(
         "Epochs of HALP over SVRG in float32, machine by machine",
@@ -317,10 +324,11 @@ def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Dra
     """Draw the figures from the newest records of each, of one build and suite."""
     result = []
     for name, make in paper.DRAWN.items():
-        mine = [r for r in records if placement.figure(r.kind, r.case) == name and r.measured]
-        if not mine:
+        shown = [r for r in records if placement.figure(r.kind, r.case) == name and r.measured]
+        if not shown:
             continue
-        alike = {record.identity: record for record in mine if _origin(record) == _origin(mine[-1])}
+        origin = _origin(shown[-1])
+        alike = {record.identity: record for record in shown if _origin(record) == origin}
         try:
             result += drawings(partial(make, list(alike.values())), prefixes)
         except (LookupError, TypeError, ValueError) as error:
@@ -337,11 +345,11 @@ def _origin(record: Record) -> tuple[str, str | None]:
 def _comparison(results: Sequence[Results]) -> Comparison:
     """Lay the machine records of the reports side by side."""
     columns: list[tuple[str, list[machine.Group], list[Table]]] = []
-    for found in results:
-        for report in found.reports:
+    for machine_results in results:
+        for report in machine_results.reports:
             if report.machine:
                 column = (
-                    found.store.machine,
+                    machine_results.store.machine,
                     machine.describe(report.machine),
                     machine.ceilings(report.machine),
                 )
@@ -361,19 +369,19 @@ def _ends(times: Sequence[str]) -> list[str]:
     return [min(times)[:10], max(times)[:10]] if times else []
 
 
-def _source(found: Results) -> Source:
+def _source(machine_results: Results) -> Source:
     by_build: dict[str, list[Record]] = {}
-    for record in found.records:
+    for record in machine_results.records:
         by_build.setdefault(record.fingerprint, []).append(record)
     builds = []
     for fingerprint, records in by_build.items():
         started = [record.started for record in records]
         builds.append(Build(fingerprint, len(records), min(started), max(started)))
-    skipped = Counter((r.kind, r.skipped) for r in found.records if r.skipped is not None)
+    skipped = Counter((r.kind, r.skipped) for r in machine_results.records if r.skipped is not None)
     return Source(
-        found.store.machine,
-        str(found.store.raw),
+        machine_results.store.machine,
+        str(machine_results.store.raw),
         builds,
         [(kind, reason, count) for (kind, reason), count in skipped.items()],
-        found.damaged,
+        machine_results.damaged,
     )

@@ -1,4 +1,4 @@
-"""Time to accuracy: when our estimator and those of libraries reach a gradient norm, and a loss."""
+"""Time to accuracy of our estimator and those of libraries: to a gradient norm, and to a loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = "halpbench"
 
 TIMES = ("seconds", "seconds_low", "seconds_high", "cpu_seconds", "tol", "repetitions")
 
-# What is reached, and the name of its levels in a plan.
+# Quantity that fits reach, and the name of its levels in a plan.
 LEVELS = {"grad_norm": "grad_norms", "suboptimality": "suboptimalities"}
 
 
@@ -31,7 +31,7 @@ def make(records: Sequence[Record]) -> Content:
         own = [r for r in records if _is_fits(r) and r.case["problem"]["name"] == name]
         if not own:
             continue
-        # Where a contender was measured again at a tolerance, the last time counts.
+        # The last measurement of a contender at a tolerance counts.
         rows = list({(row["contender"], row["tol"]): row for row in _fits(own)}.values())
         times = list(_times(rows, own[-1]))
         fits += rows
@@ -43,7 +43,7 @@ def make(records: Sequence[Record]) -> Content:
 
 
 def describe(record: Record) -> str:
-    """Name what a record is of."""
+    """Name the measurement of a record."""
     name: str = record.case["problem"]["name"]
     if not _is_fits(record):
         return f"{name}, reference solution"

@@ -74,7 +74,7 @@ def save(make: Callable[[], Iterable[Picture]], folder: Path) -> list[Path]:
         Makes the pictures; called in the context of `STYLE`.
     folder : Path
         Receives ``<picture>.png``, ``.svg``, ``.csv`` (the numbers), ``.txt`` (the caption), and
-        ``.gif`` of what moves.
+        ``.gif`` of a moving picture.
 
     Returns
     -------

@@ -1,11 +1,11 @@
-"""Where a record is shown: its tables, its figure, its panel there."""
+"""Place of a record in the reports: its tables, its figure, its panel there."""
 
 from collections.abc import Mapping
 from typing import Any
 
 # Tables of `halpbench bench`.
 TABLES = ("kernels", "epochs", "convergence")
-# Overviews of all that it has measured, whichever tables were asked for.
+# Overviews of all its measurements, whatever tables were asked for.
 OVERVIEWS = ("summary", "roofline")
 ACCURACY = "peers"
 

@@ -1,4 +1,4 @@
-"""Roofline: how close kernels and steps of solvers come to what the machine allows.
+"""Roofline: kernels and steps of solvers beside the bounds of the machine.
 
 The model is that of Williams, Waterman and Patterson, "Roofline: an insightful visual performance
 model for multicore architectures", CACM 52(4), 2009, with a roof for each level of memory.
@@ -101,7 +101,7 @@ def _name(record: Record, series: Series) -> Row:
 
 
 def _time(record: Record, series: Series, part: str, rows: Rows) -> stats.Estimate | None:
-    """Return the nanoseconds of what the work was counted for: a call, a step, a row."""
+    """Return the nanoseconds of the unit of the work: a call, a step, a row."""
     case = record.case
     if part == "calls":
         table, name = "kernels", "ns"
@@ -127,7 +127,7 @@ def _bound(
     speeds: Mapping[str, float],
     taken_ns: float,
 ) -> Row:
-    """Find the least time for some work, and what takes it; levels are read at the same time."""
+    """Find the least time for some work, and its bottleneck; levels are read at the same time."""
     read: dict[str, int] = {}
     for array_bytes, count in work["reads"]:
         holding = [row for row in levels if array_bytes <= (row["size_bytes"] or math.inf)]

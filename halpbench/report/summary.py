@@ -1,4 +1,4 @@
-"""What the tables come to: the speedups that matter, one line each."""
+"""Summary of the tables: the speedups that matter, one line each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -48,9 +48,9 @@ class Report:
     machine : mapping
         The machine record of all its measurements.
     command : str
-        What measures the same again.
+        Command that measures the same again.
     notes : list of str
-        What was skipped or left out.
+        Cases that were skipped or left out.
     """
 
     name: str
@@ -128,7 +128,7 @@ class _Contents:
 
 
 def _noted(tables: Sequence[Table], unmeasured: Sequence[Record]) -> tuple[list[Table], list[str]]:
-    """Put what was skipped, and what was wrong, under the tables that it concerns.
+    """Put skipped cases and wrong results under the tables that they concern.
 
     The notes that concern no table are returned.
     """
@@ -278,12 +278,12 @@ def _stacked(cell: str) -> str:
 
 
 def _pieces(cell: str, words: bool) -> list[str]:
-    """Split a cell into what stays together: its words, or its lines."""
+    """Split a cell into parts that stay together: its words, or its lines."""
     return cell.split() if words else cell.splitlines()
 
 
 def describe_machine(report: Report) -> list[str]:
-    """Say where a report's numbers come from and how to make them again."""
+    """Describe the source of a report's numbers, with the command that makes them again."""
     machine = report.machine
     lines = [f"Command: `{report.command}`; tables from the raw records: `halpbench report`.  "]
     if not machine:
@@ -315,7 +315,7 @@ REPORTS = ("kernels", "epochs", "convergence", "roofline", "peers", "summary")
 
 
 def _machines(store: Store) -> dict[str, dict[str, Any]]:
-    """Return the machine records that have what is said of them."""
+    """Return the machine records that are complete enough to be described."""
     machines = store.machines()
     faults = {name: machine_shape.fault(machine) for name, machine in machines.items()}
     for fingerprint, fault in faults.items():
@@ -332,7 +332,7 @@ def _shown_in(record: Record) -> Sequence[str]:
 
 
 def _command(report: str, suite: str) -> str:
-    """Return what measures the same again."""
+    """Return the command that measures the same again."""
     if report == "peers":
         return f"halpbench peers --suite {suite}"
     return f"halpbench bench --suite {suite}" + (
@@ -341,7 +341,7 @@ def _command(report: str, suite: str) -> str:
 
 
 def describe(record: Record) -> str:
-    """Name what a record measured."""
+    """Name the measurement of a record."""
     case = record.case
     if record.kind in peers.KINDS:
         return peers.describe(record)

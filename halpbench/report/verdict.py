@@ -25,19 +25,19 @@ class Claim(NamedTuple):
 
 
 def claims(machines: Sequence[tuple[str, Sequence[Report]]]) -> list[Claim]:
-    """Return what the reports of some machines come to; nothing where nothing was measured.
+    """Sum up the reports of some machines; nothing where nothing was measured.
 
     Parameters
     ----------
     machines : sequence of (str, sequence of Report)
         The name of a machine and its reports.
     """
-    found = [*_speedups([halp_rows(reports) for _, reports in machines])]
+    stated = [*_speedups([halp_rows(reports) for _, reports in machines])]
     for name, reports in machines:
-        found += _seconds(reports, f" on {name}" if len(machines) > 1 else "")
+        stated += _seconds(reports, f" on {name}" if len(machines) > 1 else "")
     return [
         claim._replace(text=f"{claim.text} {EXPLAINED}") if cells.MARK in "".join(claim) else claim
-        for claim in found
+        for claim in stated
     ]
 
 

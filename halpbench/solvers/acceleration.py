@@ -17,13 +17,13 @@ class Anderson:
     """Extrapolation of the map v -> v + z, z being the displacement of an epoch that starts at v.
 
     Walker and Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer. Anal. 49,
-    2011, section 1 (type II, no damping). Slow directions, which dominate the displacements after a
-    few epochs, are what it sees through.
+    2011, section 1 (type II, no damping). It removes slow directions, which dominate the
+    displacements after a few epochs.
 
     Attributes
     ----------
     extrapolated : bool
-        Whether the last displacement was more than that of its epoch.
+        The last displacement was more than that of its epoch.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""HALP with nothing to tune: step size, epoch length, scale and precision follow what is observed.
+"""HALP with nothing to tune: step size, epoch length, scale and precision follow the run.
 
 The epochs are those of HALP with exact full gradients (De Sa et al. 2018, Algorithm 3), with these
 changes, each of which made it faster or more robust on the data sets of docs/estimators.md:
@@ -47,7 +47,7 @@ LOSS_NOISE = {True: 1e-12, False: 1e-6}  # multiplied in float64 or not
 
 @dataclass
 class Outcome:
-    """Where :func:`minimize` got to.
+    """Result of :func:`minimize`.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class EvaluatedPoint:
-    """A point, with what the objective at hand is there.
+    """A point, with the value of the objective at hand.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class EvaluatedPoint:
         Of centered rows.
     at : Evaluation
     norm : float
-        What `tol` is compared with; infinite where it is not a number.
+        Norm that `tol` is compared with; infinite if it is not a number.
     """
 
     w: FloatArray
@@ -179,7 +179,7 @@ class _Descent:
         self.predictions = None if self.loss.quadratic else np.empty((n, outputs))
         w, b = start or (np.zeros((outputs, d)), np.zeros(outputs))
         self.centre = self._evaluated(w, b + w @ objective.columns.mean)
-        # A softmax has a Hessian for each pair of classes: what suits their mean made some of them
+        # A softmax has a Hessian for each pair of classes: values for their mean made some of them
         # slower, so that its bounds are left as they are.
         self.pace = Pace(precision, self.loss.sample_curvature is not None, self.centre.norm)
 
@@ -195,7 +195,7 @@ class _Descent:
 
     @property
     def engine(self) -> BlockEngine:
-        """That of the full gradients at present."""
+        """Return the engine of the full gradients at present."""
         engine = self.sets.objective.engine
         assert isinstance(engine, BlockEngine)
         return engine
@@ -203,7 +203,7 @@ class _Descent:
     # ---- One epoch -------------------------------------------------------------------------------
 
     def epoch(self) -> bool:
-        """Try an epoch; whether it was accepted."""
+        """Try an epoch; return whether it was accepted."""
         before = self.centre
         z = self._displacement()
         self.passes += self.pace.steps / len(self.sets.whole)
@@ -223,7 +223,7 @@ class _Descent:
         return accepted
 
     def _go_on(self, z: FloatArray) -> None:
-        """From an epoch that was accepted."""
+        """Continue from an epoch that was accepted."""
         if self.pace.accept(self.centre.norm, z):
             self._recondition()
         near = self.tol < self.centre.norm < DOUBLE_BELOW * self.unit
@@ -232,7 +232,7 @@ class _Descent:
             self._evaluate_again()
 
     def _go_back(self, overwritten: bool) -> None:
-        """From an epoch that was undone, and may have overwritten the predictions."""
+        """Continue from an epoch that was undone, and may have overwritten the predictions."""
         if self.sets.beyond_part:
             self.sets.take_all()
             self._evaluate_again()
@@ -331,7 +331,7 @@ class _Descent:
         result[:, :d] = self.preconditioner.gradient(of_w)
         return result
 
-    # ---- What an epoch needs ---------------------------------------------------------------------
+    # ---- Preparation of an epoch -----------------------------------------------------------------
 
     def quantize(self) -> None:
         """Quantize for the present format, and choose the step size anew."""
@@ -388,7 +388,7 @@ class _Descent:
         self.centre = self._evaluated(self.centre.w, self.centre.b)
 
     def row(self, epoch: int, accepted: bool) -> dict[str, Any]:
-        """What the history says of an epoch."""
+        """Return the row of the history for an epoch."""
         return {
             "epoch": epoch,
             "seconds": time.perf_counter() - self.started,

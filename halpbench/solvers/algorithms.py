@@ -1,4 +1,4 @@
-"""The paper's algorithms: what distinguishes them, one row each (De Sa et al. 2018)."""
+"""The paper's algorithms and their traits, one row each (De Sa et al. 2018)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Algorithm:
     ----------
     name : str
     variance_reduced : bool
-        Whether a step is corrected by the full gradient at the centre.
+        A step is corrected by the full gradient at the centre.
     centred : bool
-        Whether the model is represented by its displacement from the centre.
+        The model is represented by its displacement from the centre.
     integer_model : bool
-        Whether the model is rounded to fixed point after every step.
+        The model is rounded to fixed point after every step.
     """
 
     name: str

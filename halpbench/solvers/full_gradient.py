@@ -14,8 +14,8 @@ from halpbench.solvers._loops import GradientPass, norm
 
 __all__ = ["CompiledEngine", "IntegerEngine"]
 
-# Where rounding the changes may have moved a full gradient by more than this share of its norm, it
-# is passed over again, which adds what was rounded away.
+# If rounding the changes may have moved a full gradient by more than this share of its norm,
+# another pass adds the part that was rounded away.
 ROUNDED_BELOW, MOST_PASSES = 0.01, 4
 SAMPLED_ROWS = 512  # from which the mean squared row norm is taken
 
@@ -113,7 +113,7 @@ class IntegerEngine:
         """||w||^2, summed in the same order on every CPU."""
         return float(norm(w)) ** 2
 
-    # ---- Where the model goes --------------------------------------------------------------------
+    # ---- Moves of the model --------------------------------------------------------------------
 
     def start(self, w: FloatArray) -> FloatArray:
         """Go from zero to `w`, to 2^-30 of its largest entry; return where that is exactly."""

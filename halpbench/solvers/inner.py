@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """What the steps of a variance-reduced algorithm know of the centre.
+    """Data of the centre that the steps of a variance-reduced algorithm need.
 
     Attributes
     ----------
@@ -39,12 +39,12 @@ class Centre:
 
 @dataclass(frozen=True)
 class Steps:
-    """What steps have left behind besides the model.
+    """Results of steps besides the model.
 
     Attributes
     ----------
     rho : float
-        What the model is to be multiplied by besides its scale; 1 for integers.
+        Factor of the model besides its scale; 1 for integers.
     reach : float
         The largest absolute value of an entry of an integer model, seen every 256 steps and after
         the last one.
@@ -59,14 +59,14 @@ class Steps:
 
 @dataclass(frozen=True, kw_only=True)
 class Inner:
-    """What stays the same from one inner loop of a run to the next.
+    """Constants of all inner loops of a run.
 
     Attributes
     ----------
     format : Format
     loss : Loss
     rows : Rows
-        What the steps read, in the format's numbers for the data.
+        Data of the steps, in the format's numbers for the data.
     step_size, l2 : float
         Of one sample.
     batch_size : int
@@ -101,7 +101,7 @@ class Inner:
             The model, (C, d), changed in place.
         samples : ndarray of int32
         h : ndarray of shape (C, d), optional
-            What every sample subtracts, in units of z.
+            Constant that every sample subtracts, in units of z.
         centre : Centre, optional
             Of algorithms with variance reduction.
         targets : ndarray of shape (N, C) or (N, 1), optional

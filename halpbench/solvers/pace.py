@@ -1,6 +1,6 @@
 """The pace of an adaptive run: step size, length of epochs, number format.
 
-It is told what the epochs did and decides; the run acts.
+It decides by the results of the epochs; the run acts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float64]
 
 # Slow: where so many epochs do not halve the gradient norm, they are made longer, up to the latter.
 SLOW_EPOCHS, LONGEST_STEPS = 5, 1 << 15
-# Of an epoch, between which the penalty is refreshed and the scale looked after, and how many steps
-# each has at least.
+# Parts of an epoch, between which the penalty is refreshed and the scale checked, and the least
+# number of steps of each.
 MOST_PARTS, PART_STEPS = 64, 256
 # An epoch has 2 N steps within these bounds. How many it takes depends on the conditioning, which a
 # large N does not make worse; fewer than the least cost no more time than an epoch's overhead.
@@ -31,7 +31,7 @@ MOST_STEPS, LEAST_STEPS = 1 << 18, 1 << 12
 STEPS_PER_AXIS, STEPS_PER_UNKNOWN_AXIS = 20, 8000
 # To begin with, and where the slowest direction is known, an epoch needs no larger step than makes
 # the product of steps, step and bound of the curvature along it this much (the true curvature may
-# be a twentieth of its bound). Smaller steps leave less noise.
+# be a twentieth of its bound). Smaller steps cause less noise.
 ENOUGH = 200
 FASTER, SLOWER = 1.5, 0.5  # changes of the step size
 LARGEST_GAIN = 2.0  # of the step size over the initial one
@@ -43,7 +43,7 @@ LAST_REJECTIONS = 8  # in a row, in the last format: as far as it goes
 
 @dataclass(frozen=True)
 class Curvatures:
-    """What the step size follows from.
+    """Curvatures that determine the step size.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Pace:
     precision : str
         The format to begin with.
     bounded : bool
-        Whether curvatures are bounds only, which preconditioning anew may replace.
+        Curvatures are bounds only, which preconditioning anew may replace.
     norm : float
         Of the gradient at the start.
 
@@ -98,7 +98,7 @@ class Pace:
         """The format in use."""
         return FORMATS[self._formats[0]]
 
-    # ---- Where the samples, the quantized rows or the objective are new --------------------------
+    # ---- For new samples, quantized rows or objectives --------------------------
 
     def set_samples(self, n: int) -> None:
         """Choose the length of epochs over so many samples; never less than before."""
@@ -106,11 +106,11 @@ class Pace:
         self._set_steps(max(self.steps, LEAST_STEPS, min(2 * n, MOST_STEPS)))
 
     def row_norm_limit(self, known: bool) -> float:
-        """How large a squared row may be, over the curvature of an axis, for an epoch's steps."""
+        """Return the largest ratio of a squared row to an axis's curvature for an epoch's steps."""
         return self.steps / (STEPS_PER_AXIS if known else STEPS_PER_UNKNOWN_AXIS)
 
     def begin(self, curvatures: Curvatures) -> None:
-        """Choose the step size anew: 1 / mean curvature of a row, or what the penalty bears.
+        """Choose the step size anew: 1 / mean curvature of a row, or the largest for the penalty.
 
         The penalty's gradient is refreshed a few times an epoch only, so that the steps between two
         refreshments must not overshoot along it.
@@ -157,7 +157,7 @@ class Pace:
 
     @property
     def needs_precision(self) -> bool:
-        """Whether the format does not suffice any more."""
+        """Tell whether the format does not suffice any more."""
         if self._rejected_since >= REJECTIONS:
             return True
         recent = self._norms[-STALLED_EPOCHS:]
@@ -169,7 +169,7 @@ class Pace:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last format has been tried often enough."""
+        """Tell whether the last format has been tried often enough."""
         return self.rejected >= LAST_REJECTIONS
 
     def next_format(self) -> bool:
@@ -182,7 +182,7 @@ class Pace:
     def _adapts(self, z: FloatArray) -> bool:
         """Longer or shorter strides, as two displacements in a row point the same way or not.
 
-        True where the strides should be longer but it is the curvatures that are not known.
+        True where the strides should be longer but the curvatures are not known.
         """
         if self._displacement is not None:
             product = float(np.vdot(z, self._displacement))

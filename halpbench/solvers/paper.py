@@ -1,7 +1,7 @@
 """SGD, SVRG, HALP and their low-precision kin, epoch by epoch (De Sa et al. 2018, Algorithms 1-3).
 
-One outer loop serves all; the rows of ``algorithms.py`` say what differs. Steps are taken by
-``inner.py``, full gradients by the objective with the engine of ``full_gradient.py``.
+One outer loop serves all; the rows of ``algorithms.py`` hold their differences. ``inner.py`` takes
+the steps, and the objective with the engine of ``full_gradient.py`` the full gradients.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Epoch", "Solver", "copies"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch cost, in seconds, and how it represented its model.
+    """Cost of an epoch, in seconds, and the representation of its model.
 
     Attributes
     ----------
@@ -80,16 +80,16 @@ class Solver:
         Integer for "halp", "lp-svrg" and "lp-sgd" (default "D8M8"), floating-point for "svrg" and
         "sgd" (default "D64fM64f").
     data : {"exact", "quantized"}
-        Whether full gradients are those of the problem itself, or of the problem on quantized data.
+        Full gradients of the problem itself, or of the problem on quantized data.
     step_size : float, optional
         Of one sample; by default ``problem.default_step_size()``. ``batch_size * step_size * l2``
         must be below 1.
     epoch_length : int, optional
         Samples an epoch, T; by default 2 N.
     batch_size : int or "auto"
-        Samples a step, B, from 1 (the paper) to 64. A step adds up what its samples would do from
-        the same point, and rounds once; the last one of an epoch may have fewer. "auto" takes
-        `batches.largest_batch`.
+        Samples a step, B, from 1 (the paper) to 64. A step adds up the steps that its samples would
+        take from the same point, and rounds once; the last one of an epoch may have fewer. "auto"
+        takes `batches.largest_batch`.
     mu : float, optional
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
         ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
@@ -103,11 +103,11 @@ class Solver:
     seed : int
         Of the samples and of the stochastic rounding.
     quantized_bits : {8, 16}
-        What ``data="quantized"`` means for a floating-point precision.
+        Bits of ``data="quantized"`` for a floating-point precision.
     w0 : array_like of shape ``problem.weight_shape``, optional
-        Where to start; by default at zero.
+        First centre; by default zero.
     rows : pair of Rows, optional
-        What :func:`copies` returns for this problem, precision and data, so that runs can share it.
+        Result of :func:`copies` for this problem, precision and data, so that runs can share it.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ class Solver:
             batch_size=self.batch_size,
             rng=kernels.Rng(seed),
         )
-        # Of integer rows the margins are followed: for full gradients over them, and where the
+        # Margins of integer rows are followed: for full gradients over them, and where the
         # model is no displacement for its margins at the centre.
         self._engine: IntegerEngine | None = None
         if rows[1].is_integer or (self._is_fixed and self.algorithm.variance_reduced):
@@ -205,7 +205,7 @@ class Solver:
 
     @property
     def _is_fixed(self) -> bool:
-        """Whether the model is one of integers with a scale that never changes."""
+        """True if the model is one of integers with a scale that never changes."""
         return self.algorithm.integer_model and not self.algorithm.centred
 
     def _begin(self, w0: ArrayLike | None) -> None:
@@ -235,7 +235,7 @@ class Solver:
     def _zeros(self, scale: float) -> Rows:
         return Rows.zeros(*self._shape, self.precision.model.dtype, scale=scale)
 
-    # ---- What a caller sees --------------------------------------------------------------------
+    # ---- For callers --------------------------------------------------------------------
 
     @property
     def w(self) -> FloatArray:
@@ -326,7 +326,7 @@ class Solver:
     def _model_at_centre(
         self, gradient: FloatArray | None
     ) -> tuple[Rows, FloatArray | None, Centre | None]:
-        """The model before the first step, what every step subtracts, and the centre."""
+        """Return the model before the first step, the constant of every step, and the centre."""
         algorithm, a = self.algorithm, self.step_size
         if self._is_fixed:
             z = self._zeros(self.delta)
@@ -349,7 +349,7 @@ class Solver:
         )
 
     def _follow(self, z: Rows, steps: Steps, gradient: FloatArray | None) -> bool:
-        """Go to where the steps led, if that is finite."""
+        """Move to the result of the steps, if that is finite."""
         scale = z.scale * steps.rho
         moved = z.values * scale
         w = self._w + moved if self.algorithm.centred else moved.astype(np.float64)
@@ -377,7 +377,7 @@ class Solver:
 
     @property
     def _looks_twice(self) -> bool:
-        """Whether a full gradient takes a pass over the original and one over the integer rows."""
+        """True if a full gradient takes a pass over the original and one over the integer rows."""
         return self._engine is not None and self._objective.engine is not self._engine
 
     def _evaluation(self) -> Evaluation:
@@ -385,7 +385,7 @@ class Solver:
         if self._at is None:
             started = time.perf_counter_ns()
             if self._looks_twice:
-                # What the steps subtract must be the derivative on the rows that they read.
+                # Steps must subtract the derivative on the rows that they read.
                 assert self._engine is not None
                 self._engine.mean(self._objective, self._w, np.zeros(0), self._reference)
                 self._at = self._objective.evaluate(self._w)
@@ -403,8 +403,8 @@ class Solver:
 def copies(rows: Rows, precision: Format, data: str, quantized_bits: int) -> tuple[Rows, Rows]:
     """The rows that the inner loop reads, and those that the passes for the full gradient read.
 
-    Copied only where the precision and the treatment of the data ask for it. With ``"exact"`` the
-    full gradients come from ``rows`` themselves, with ``"quantized"`` from the numbers that the
+    Rows are copied only if the precision and the treatment of the data ask for it. With ``"exact"``
+    the full gradients come from ``rows`` themselves, with ``"quantized"`` from the numbers that the
     inner loop reads, which for floats are those of ``rows`` quantized to ``quantized_bits``.
 
     Raises

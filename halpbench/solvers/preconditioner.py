@@ -110,7 +110,7 @@ class Preconditioner:
         self.least = float(eigenvalues[-1]) if d < EXACT_BELOW else 0.0
         self.axes = np.ascontiguousarray(axes[:, :rank])
         self.shrink = np.sqrt(self.level / eigenvalues[:rank]) - 1.0
-        # Of x', to begin with.
+        # Largest entry of x' before its axes are shrunk.
         self.largest = float((objective.columns.largest / self.scales).max())
         if rank:
             # In pieces: the temporaries of all these rows would be most of what a fit takes.
@@ -120,7 +120,7 @@ class Preconditioner:
 
     @property
     def rank(self) -> int:
-        """How many axes are shrunk."""
+        """Number of axes that are shrunk."""
         return int(self.axes.shape[1])
 
     def weights(self, v: FloatArray) -> FloatArray:
@@ -172,7 +172,7 @@ class Preconditioner:
             if self.curvatures is not None:
                 norms *= self.curvatures[rows]
             s = 1.0 if objective.weights is None else objective.weights[rows]
-            # Without projections the range of the columns has told.
+            # Without projections the range of the columns is known.
             largest = float(max(block.max(), -block.min())) if self.rank else 0.0
             with np.errstate(invalid="ignore"):  # larger ones are seen to below
                 np.copyto(quantized.values[rows, :d], block, casting="unsafe")

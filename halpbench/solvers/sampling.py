@@ -1,4 +1,4 @@
-"""Samples: which one each step takes, and which part of them is enough to take steps on."""
+"""Samples: the one of each step, and a part of them that is enough to take steps on."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class SampleSets:
 
     @property
     def on_part(self) -> bool:
-        """Whether full gradients are those of a part."""
+        """True if full gradients are those of a part."""
         return self.objective is not self.whole
 
     @property
     def beyond_part(self) -> bool:
-        """Whether steps are taken on a part, and full gradients on all."""
+        """True if steps are taken on a part, and full gradients on all."""
         return self.objective is not self.stepped
 
     def choose_part(self, random: np.random.Generator) -> bool:
@@ -97,7 +97,7 @@ class SampleSets:
         return True
 
     def noise(self, loss: float, mean_square: float) -> float:
-        """How large an entry of the whole gradient is where that of the part is zero.
+        """Return the size of an entry of the whole gradient where that of the part is zero.
 
         The variance of a mean over n of N samples, where e^2 / 2 <= loss for every loss with
         derivative e with respect to the margins; ``mean_square`` is that of a column.

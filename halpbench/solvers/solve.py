@@ -23,7 +23,7 @@ class DivergenceWarning(UserWarning):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during :func:`solve`; what had been reached is in ``result``."""
+    """Ctrl-C during :func:`solve`; ``result`` holds the progress until then."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(f"interrupted after {max(len(result.history) - 1, 0)} epochs")
@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Result:
-    """What :func:`solve` reached.
+    """Result of :func:`solve`.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Result:
         All epochs done; ``tol`` reached; see :class:`DivergenceWarning`; stopped by the callback;
         stopped by Ctrl-C.
     algorithm, precision, isa : str
-        What ran, and on which backend of the kernels.
+        The run, and the backend of the kernels.
     batch_size : int
         Samples a step.
     mu : float or None
@@ -94,16 +94,16 @@ def solve(
         Integer for "halp", "lp-svrg" and "lp-sgd" (default "D8M8"), floating-point for "svrg" and
         "sgd" (default "D64fM64f").
     data : {"exact", "quantized"}
-        Whether full gradients are those of the problem itself, or of the problem on quantized data.
+        Full gradients of the problem itself, or of the problem on quantized data.
     step_size : float, optional
         Of one sample; by default ``problem.default_step_size()``. ``batch_size * step_size * l2``
         must be below 1.
     epoch_length : int, optional
         Samples an epoch, T; by default 2 N.
     batch_size : int or "auto"
-        Samples a step, B, from 1 (the paper) to 64. A step adds up what its samples would do from
-        the same point, and rounds once; the last one of an epoch may have fewer. "auto" takes the
-        largest one that the step size bears, `batches.largest_batch`.
+        Samples a step, B, from 1 (the paper) to 64. A step adds up the steps that its samples would
+        take from the same point, and rounds once; the last one of an epoch may have fewer. "auto"
+        takes the largest one that the step size bears, `batches.largest_batch`.
     mu : float, optional
         HALP: strong-convexity constant or tuning parameter; the scale of an epoch is
         ||gradient|| / (mu (2**(bits-1) - 1)), as in the paper. By default the scale follows the
@@ -117,9 +117,9 @@ def solve(
     seed : int
         Of the samples and of the stochastic rounding.
     quantized_bits : {8, 16}
-        What ``data="quantized"`` means for a floating-point precision.
+        Bits of ``data="quantized"`` for a floating-point precision.
     w0 : array_like of shape ``problem.weight_shape``, optional
-        Where to start; by default at zero.
+        First centre; by default zero.
     epochs : int
     tol : float
         Stop when the gradient norm is at most this.
@@ -204,7 +204,7 @@ def _run(
 
 
 class _History:
-    """A run, what it has reached so far, and a row an epoch."""
+    """A run, its progress, and a row an epoch."""
 
     def __init__(self, solver: Solver) -> None:
         self._solver = solver
@@ -212,7 +212,7 @@ class _History:
 
     @property
     def epoch(self) -> int:
-        """The last epoch, whatever became of it."""
+        """The last epoch, diverged or not."""
         return len(self._reached[1]) - 1
 
     def first_saturated(self) -> tuple[int, int] | None:
@@ -223,7 +223,7 @@ class _History:
         return None
 
     def advance(self, epoch: int) -> dict[str, Any]:
-        """Advance by an epoch, unless this is the start, and describe where that led."""
+        """Advance by an epoch, unless this is the start, and add its row."""
         w, rows = self._reached
         row = _row(self._solver, epoch, rows[-1] if rows else None)
         finite = math.isfinite(row["loss"])
@@ -232,7 +232,7 @@ class _History:
         return row
 
     def result(self, status: str) -> Result:
-        """What has been reached, the last finite solution."""
+        """Return the result so far, the last finite solution."""
         w, rows = self._reached
         solver = self._solver
         return Result(
@@ -248,7 +248,7 @@ class _History:
 
 
 def _row(solver: Solver, epoch: int, before: dict[str, Any] | None) -> dict[str, Any]:
-    """Advance by an epoch, unless this is the start, and describe where that led."""
+    """Advance by an epoch, unless this is the start, and add its row."""
     if before is None:
         done = Epoch(0.0, 0.0, 0.0, math.nan, math.nan, 0, 0)
         before = {"seconds": 0.0, "passes": 0.0}

@@ -21,7 +21,7 @@ _MAKERS: dict[str, Callable[[Report], Iterator[Picture]]] = {
 
 
 def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
-    """Draw what the reports hold, and write the files that `pictures.save` names.
+    """Draw the figures of the reports, and write the files that `pictures.save` names.
 
     Parameters
     ----------

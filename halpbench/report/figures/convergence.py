@@ -21,10 +21,10 @@ def convergence_curves(report: Report) -> Iterator[Picture]:
     axes = figure.subplots(len(problems), 2, sharey="row", squeeze=False)
     seen: dict[str, Any] = {}
     for line, (problem, data) in enumerate(problems):
-        mine = [row for row in rows if (row["problem"], row["data"]) == (problem, data)]
-        for name in dict.fromkeys(row["contender"] for row in mine):
+        trajectories = [row for row in rows if (row["problem"], row["data"]) == (problem, data)]
+        for name in dict.fromkeys(row["contender"] for row in trajectories):
             color, dashes, marker = LOOKS.get(name, ("#CC79A7", "-", "."))
-            history = [row for row in mine if row["contender"] == name]
+            history = [row for row in trajectories if row["contender"] == name]
             norms = [row["gradient_norm"] or math.nan for row in history]
             for place, against in zip(axes[line], ("epoch", "seconds"), strict=True):
                 (seen[name],) = place.plot(

@@ -1,4 +1,4 @@
-"""Time to accuracy: what fits have reached after so many seconds, as staircases."""
+"""Time to accuracy: the best fit after so many seconds, as staircases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from halpbench.report.peers import OURS, shape
 from halpbench.report.pictures import COLORS, Picture, new_figure
 from halpbench.report.tables import Report
 
-# Of time to accuracy: a colour for each library, a marker for each of its solvers.
+# A colour for each library, a marker for each of its solvers.
 LIBRARY_COLORS = {
     "halpbench": COLORS["halp"],
     "scikit-learn": "#0072B2",
@@ -21,12 +21,12 @@ LIBRARY_COLORS = {
     "skglm": "#CC79A7",
 }
 MARKERS = "osv^D"
-# What is drawn, and the names of the axes.
+# Quantities that are drawn, and the names of their axes.
 QUANTITIES = {"grad_norm": "gradient norm", "suboptimality": "f - f*"}
 
 
 def time_to_accuracy(report: Report) -> Iterator[Picture]:
-    """Draw for each problem the best that was reached after so many seconds of a fit."""
+    """Draw the best accuracy of each problem after so many seconds of a fit."""
     fits = [row for row in report.data["fits"] if row["repetitions"]]
     if not fits:
         return
@@ -39,9 +39,11 @@ def time_to_accuracy(report: Report) -> Iterator[Picture]:
     seen: dict[str, Any] = {}
     for line, problem in zip(axes, problems, strict=True):
         for name, (color, marker) in looks.items():
-            mine = [row for row in fits if (row["problem"], row["contender"]) == (problem, name)]
+            attempts = [
+                row for row in fits if (row["problem"], row["contender"]) == (problem, name)
+            ]
             for place, quantity in zip(line, QUANTITIES, strict=True):
-                best = list(_best_so_far(mine, quantity))
+                best = list(_best_so_far(attempts, quantity))
                 about = {"problem": problem, "contender": name, "quantity": quantity}
                 rows += [{**about, "seconds": time, "best": value} for time, value in best]
                 (drawn,) = place.plot(

@@ -15,7 +15,7 @@ from halpbench.report.tables import Report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of the roofline: a marker for the level of memory that the operands are read from.
+# A marker for the level of memory that the operands are read from.
 LEVEL_MARKERS = {"L1": "o", "L2": "s", "L3": "^", "L4": "v", "DRAM": "D"}
 ROOFS_APART = 1.2  # closer ones share a label
 
@@ -44,12 +44,12 @@ def roofline_panels(report: Report) -> Iterator[Picture]:
             place.xaxis.set_major_formatter(_fraction)
             place.set_title(f"{'steps of solvers' if steps else 'kernels'}, {backend}")
             _roofs(place, report.machine["ceilings"], backend, span, lowest)
-            mine = [
+            selected = [
                 row
                 for row in rows
                 if row["backend"] == backend and (row["part"] != "calls") == steps
             ]
-            _below_roof(place, mine, letters)
+            _below_roof(place, selected, letters)
     figure.supxlabel("multiply-adds for each byte read", fontsize=8)
     figure.supylabel("billions of multiply-adds a second", fontsize=8)
     figure.legend(handles=_roofline_legend(rows), loc="outside upper center", ncols=len(DTYPES) + 1)

@@ -13,7 +13,7 @@ from halpbench.report.tables import Report
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Bars have no dashes: how much of the colour is left in white, and the hatching.
+# Bars have no dashes: share of white in the colour, and the hatching.
 SHADES = {
     "HALP D16M16": (0.35, "////"),
     "HALP D8M16": (0.65, "xxxx"),
@@ -35,12 +35,12 @@ def speedup_bars(report: Report) -> Iterator[Picture]:
     axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
     panels = [(problem, backend) for backend in backends for problem in problems]
     for place, ((problem, data), backend) in zip(axes, panels, strict=False):
-        mine = [
+        selected = [
             row
             for row in rows
             if (row["problem"], row["data"], row["backend"]) == (problem, data, backend)
         ]
-        _bars(place, mine)
+        _bars(place, selected)
         place.set_title(f"{problem}, {data} data, {backend}", fontsize=7)
     for place in axes[len(panels) :]:
         place.set_axis_off()

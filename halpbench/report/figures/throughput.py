@@ -29,14 +29,14 @@ def throughput_curves(report: Report) -> Iterator[Picture]:
     seen: dict[str, Any] = {}
     for line, (op, rows) in zip(axes, by_op.items(), strict=True):
         for place, backend in zip(line, backends, strict=True):
-            mine = [row for row in rows if row["backend"] == backend]
+            measured = [row for row in rows if row["backend"] == backend]
             (seen["reading memory"],) = _throughput(
                 place, report.data["bandwidth"], color="#b0b0b0", linewidth=2.5
             )
             for dtype, (color, marker) in DTYPES.items():
                 (seen[dtype],) = _throughput(
                     place,
-                    [row for row in mine if row["dtype"] == dtype],
+                    [row for row in measured if row["dtype"] == dtype],
                     color=color,
                     marker=marker,
                     markersize=3,

@@ -43,7 +43,7 @@ def figure_1(records: Sequence[Record]) -> Iterator[Picture]:
 
 
 def _by_seconds(records: Sequence[Record]) -> str:
-    """Explain the seconds where HALP takes more of them than SVRG in float32."""
+    """Explain the seconds if HALP takes more of them than SVRG in float32."""
     seconds = {
         (series.facts["algorithm"], series.facts["precision"]): series_rows(record, series)[-1]
         for record in records
@@ -85,7 +85,7 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
                     axes[0, column].set_title(QUANTITIES[quantity])
         for line in axes:
             line[1].set_yscale("log")
-            # What differs is close to the least value; the start is far above.
+            # The curves differ close to the least value; the start is far above.
             for column, quantity in ((0, "loss"), (2, "test_error")):
                 least = min(row[quantity] for row in rows)
                 line[column].set_ylim(0.9 * least, 3 * least)
@@ -197,18 +197,18 @@ def _plot(axes: Axes, series: Series, history: Sequence[Row], quantity: str, aga
 
 
 def _is_dotted(series: Series) -> bool:
-    """Tell whether this is a tuned one beside the same with the paper's constants (Figure 1)."""
+    """Tell whether a contender is tuned, beside the same with the paper's constants (Figure 1)."""
     return str(series.facts["constants"]) == "tuned beside the paper's"
 
 
 def _combinations(all_series: Iterable[Series]) -> list[tuple[str, str]]:
     """Return the pairs of algorithm and precision, in a fixed order; no dotted ones."""
-    found = {
+    combinations = {
         (series.facts["algorithm"], series.facts["precision"])
         for series in all_series
         if not _is_dotted(series)
     }
-    return sorted(found, key=lambda k: (list(COLORS).index(k[0]), list(DASHES).index(k[1])))
+    return sorted(combinations, key=lambda k: (list(COLORS).index(k[0]), list(DASHES).index(k[1])))
 
 
 def _legend(all_series: Iterable[Series]) -> list[Line2D]:

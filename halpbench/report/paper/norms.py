@@ -27,11 +27,11 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
             facts = series.facts
             key = (facts["algorithm"], facts["precision"], facts["constants"])
             by_condition = norms.setdefault(key, {})
-            # What is not finite has no number in JSON.
+            # Norms that are not finite have no number in JSON.
             norm = math.inf if facts["grad_norm"] is None else facts["grad_norm"]
             by_condition.setdefault(record.case["condition"], []).append(norm)
     best = _best_mu(norms)
-    # It depends on the condition number.
+    # The start depends on the condition number.
     start = _starts(records, "condition")
     rows: list[Row] = []
     for axes, precision in zip(panels, ("D8M8", "D16M16"), strict=True):
@@ -43,7 +43,7 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
         curves["halp", precision, "tuned"] = best[precision]
         for (algorithm, width, constants), by_condition in curves.items():
             x = sorted(by_condition)
-            found = [_spread(min(v, 10 * CEILING) for v in by_condition[c]) for c in x]
+            spreads = [_spread(min(v, 10 * CEILING) for v in by_condition[c]) for c in x]
             rows += [
                 {
                     "algorithm": algorithm,
@@ -52,14 +52,14 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
                     "condition": condition,
                     **spread,
                 }
-                for condition, spread in zip(x, found, strict=True)
+                for condition, spread in zip(x, spreads, strict=True)
             ]
             color = COLORS[algorithm]
             style = ":" if constants == "tuned" else "-"
             name = algorithm.upper() + {"mu x 1": ", mu of the theory", "tuned": ", mu tuned"}.get(
                 constants, " D64fM64f" if width == "D64fM64f" else ""
             )
-            _plot_spread(axes, x, found, style, color, name)
+            _plot_spread(axes, x, spreads, style, color, name)
         axes.set(xscale="log", yscale="log", xlabel="condition number", ylim=(1e-17, CEILING))
         axes.set_title(precision)
         axes.plot(list(start), list(start.values()), color="#555555", linewidth=0.6)
@@ -89,10 +89,10 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
 
 def _starts(records: Sequence[Record], by: str) -> dict[float, float]:
     """Return the median of the gradient norms that runs start from, by a part of their cases."""
-    found: dict[float, list[float]] = {}
+    starts: dict[float, list[float]] = {}
     for record in records:
-        found.setdefault(record.case[by], []).append(record.facts["grad_norm_start"])
-    return {key: median(found[key]) for key in sorted(found)}
+        starts.setdefault(record.case[by], []).append(record.facts["grad_norm_start"])
+    return {key: median(starts[key]) for key in sorted(starts)}
 
 
 def _best_mu(
@@ -103,12 +103,12 @@ def _best_mu(
     for (algorithm, precision, _), by_condition in norms.items():
         if algorithm != "halp":
             continue
-        mine = best.setdefault(precision, {})
+        by_best = best.setdefault(precision, {})
         for condition, values in by_condition.items():
             middle = sorted(values)[len(values) // 2]
-            known = mine.get(condition)
+            known = by_best.get(condition)
             if known is None or middle < sorted(known)[len(known) // 2]:
-                mine[condition] = values
+                by_best[condition] = values
     return best
 
 
@@ -126,13 +126,13 @@ def figure_bits(records: Sequence[Record]) -> Iterator[Picture]:
     rows: list[Row] = []
     for (algorithm, rounding), by_bits in norms.items():
         bits = sorted(by_bits)
-        found = [_spread(min(v, 10 * CEILING) for v in by_bits[b]) for b in bits]
+        spreads = [_spread(min(v, 10 * CEILING) for v in by_bits[b]) for b in bits]
         style = "-o" if rounding == "unbiased" else ":s"
         label = f"{algorithm.upper()}, {rounding} rounding"
-        _plot_spread(axes, bits, found, style, COLORS[algorithm], label)
+        _plot_spread(axes, bits, spreads, style, COLORS[algorithm], label)
         rows += [
             {"algorithm": algorithm, "rounding": rounding, "bits": b, **spread}
-            for b, spread in zip(bits, found, strict=True)
+            for b, spread in zip(bits, spreads, strict=True)
         ]
     _start_line(axes, median(record.facts["grad_norm_start"] for record in records))
     case = records[0].case
@@ -166,10 +166,10 @@ def _spread(values: Iterable[float]) -> Row:
 
 
 def _plot_spread(
-    axes: Axes, x: Sequence[float], found: Sequence[Row], style: str, color: str, label: str
+    axes: Axes, x: Sequence[float], spreads: Sequence[Row], style: str, color: str, label: str
 ) -> None:
-    axes.plot(x, [s["median"] for s in found], style, color=color, markersize=3, label=label)
-    low, high = ([s[end] for s in found] for end in ("lowest", "highest"))
+    axes.plot(x, [s["median"] for s in spreads], style, color=color, markersize=3, label=label)
+    low, high = ([s[end] for s in spreads] for end in ("lowest", "highest"))
     axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
 

@@ -22,9 +22,9 @@ def figure_theory(records: Sequence[Record]) -> Iterator[Picture]:
     axes = figure.subplots(len(problems), 3, squeeze=False)
     rows: list[Row] = []
     for line, problem in enumerate(problems):
-        mine = [record for record in records if record.case["problem"] == problem]
-        svrg = [record for record in mine if record.case["algorithm"] == "lp-svrg"]
-        halp = [record for record in mine if record.case["algorithm"] == "halp"]
+        runs = [record for record in records if record.case["problem"] == problem]
+        svrg = [record for record in runs if record.case["algorithm"] == "lp-svrg"]
+        halp = [record for record in runs if record.case["algorithm"] == "halp"]
         rows += _draw_decay(axes[line, 0], [r for r in svrg if r.case["precision"] == "D16M16"])
         rows += _draw_floors(axes[line, 1], svrg)
         rows += _draw_contractions(axes[line, 2], halp)
@@ -72,8 +72,8 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 def _draw_decay(axes: Axes, records: Sequence[Record]) -> Iterator[Row]:
     for record in records:
-        found = [_mean(gaps) for gaps in zip(*record.series[0].facts["gaps"], strict=True)]
-        for epoch, (mean, error) in enumerate(found):
+        averages = [_mean(gaps) for gaps in zip(*record.series[0].facts["gaps"], strict=True)]
+        for epoch, (mean, error) in enumerate(averages):
             yield {
                 **_theory_row(record, "suboptimality"),
                 "epoch": epoch,
@@ -121,10 +121,10 @@ def _draw_floors(axes: Axes, records: Sequence[Record]) -> Iterator[Row]:
     points = []
     for record in sorted(records, key=lambda record: record.case["delta"]):
         # Stationary by then: the second half of the epochs of each run.
-        found = [
+        floors = [
             sum(g[len(g) // 2 :]) / len(g[len(g) // 2 :]) for g in record.series[0].facts["gaps"]
         ]
-        mean, error = _mean(found)
+        mean, error = _mean(floors)
         bound = record.facts["noise"] / (1 - record.case["gamma"])
         points.append((record.case["delta"], mean, error, bound, record.case["precision"]))
         yield {
@@ -135,11 +135,11 @@ def _draw_floors(axes: Axes, records: Sequence[Record]) -> Iterator[Row]:
         }
     axes.plot([p[0] for p in points], [p[3] for p in points], "--", color="#555555")
     for precision, marker in (("D8M8", "D"), ("D16M16", "o")):
-        mine = [p for p in points if p[4] == precision]
+        marked = [p for p in points if p[4] == precision]
         axes.errorbar(
-            [p[0] for p in mine],
-            [p[1] for p in mine],
-            [p[2] for p in mine],
+            [p[0] for p in marked],
+            [p[1] for p in marked],
+            [p[2] for p in marked],
             fmt=marker,
             color=COLORS["lp-svrg"],
             markersize=4,

@@ -1,6 +1,7 @@
 """Measurement of kernels, calls and epochs. It reports events, and prints nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from halpbench import kernels
 from halpbench.bench import clock, dots, machine, suites, timing, verify, work
-from halpbench.bench.cases import CallCase, EpochsCase, KernelCase, Plan, Planned
+from halpbench.bench.cases import CallCase, EpochsCase, KernelCase, Plan, Planned, Setting
 from halpbench.bench.clock import Timer
 from halpbench.bench.loading import Problems
 from halpbench.bench.loop import Measured, OnEvent, OnRound, SkipError, each, ignore
@@ -207,28 +208,7 @@ def _measure_epochs(
     """Run the contenders' epochs in turns; one that diverges has no more turns."""
     problem, source = problems.load(case.problem)
     epoch_length = round(case.problem.steps_per_sample * problem.n_samples)
-    formats = {FORMATS[contender.precision].data: contender for contender in case.contenders}
-    # Contenders on data of one kind read the same copy.
-    copied = {
-        number: copies(problem.rows, FORMATS[contender.precision], case.data, 8)
-        for number, contender in formats.items()
-    }
-    runs = {
-        contender.name: Solver(
-            problem,
-            algorithm=contender.algorithm,
-            precision=contender.precision,
-            data=case.data,
-            epoch_length=epoch_length,
-            seed=case.seed,
-            rows=copied[FORMATS[contender.precision].data],
-            **contender.keywords(case.problem.step_size),
-        )
-        for contender in case.contenders
-    }
-    rows: dict[str, list[Epoch]] = {name: [] for name in runs}
-    norms: dict[str, list[float]] = {name: [] for name in runs}
-    diverged: set[str] = set()
+    runs = _solvers(case, problem, epoch_length)
     orders = clock.rounds(
         list(runs),
         at_least=plan.at_least,
@@ -239,47 +219,90 @@ def _measure_epochs(
     for done, order in enumerate(orders):
         on_round(done)
         for name in order:
-            for _ in range(plan.epochs_per_turn):
-                if name in diverged:
-                    break
-                # Free of charge: the pass is the epoch's own full gradient.
-                _, norm = runs[name].evaluate()
-                row = runs[name].epoch()
-                norms[name].append(norm)
-                if row.diverged:
-                    diverged.add(name)
-                else:
-                    rows[name].append(row)
-    for name in runs.keys() - diverged:
-        norms[name].append(runs[name].evaluate()[1])
-    series = tuple(
-        Series(
-            name,
-            {
-                "inner": tuple(_ns(row.inner_seconds) for row in rows[name]),
-                "full_gradient": tuple(_ns(row.full_gradient_seconds) for row in rows[name]),
-                "epoch": tuple(_ns(row.seconds) for row in rows[name]),
-            },
-            {
-                "batch_size": run.batch_size,
-                "data_bytes": run.data_bytes,
-                "step_bytes": run.step_bytes,
-                "gradient_row_bytes": run.gradient_row_bytes,
-                "gradient_norms": norms[name],
-                "diverged": name in diverged,
-                "scales": [row.scale for row in rows[name]],
-                "saturated": [row.saturated for row in rows[name]],
-                "work": _epoch_work(contender.precision, problem, run),
-            },
-        )
-        for contender, (name, run) in zip(case.contenders, runs.items(), strict=True)
-    )
+            runs[name].take_turn(plan.epochs_per_turn)
+    for run in runs.values():
+        if not run.diverged:
+            run.norms.append(run.solver.evaluate()[1])
     shape = {
         "n_samples": problem.n_samples,
         "n_features": problem.n_features,
         "epoch_length": epoch_length,
     }
-    return series, source | shape
+    series = (
+        _epoch_series(contender, runs[contender.name], problem) for contender in case.contenders
+    )
+    return tuple(series), source | shape
+
+
+@dataclass
+class _EpochRun:
+    """A contender's run: its epochs, and the gradient norms at their starts."""
+
+    solver: Solver
+    epochs: list[Epoch] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    diverged: bool = False
+
+    def take_turn(self, n_epochs: int) -> None:
+        """Run some epochs, none after one that diverges."""
+        for _ in range(n_epochs):
+            if self.diverged:
+                return
+            # Free of charge: the pass is the epoch's own full gradient.
+            _, norm = self.solver.evaluate()
+            epoch = self.solver.epoch()
+            self.norms.append(norm)
+            if epoch.diverged:
+                self.diverged = True
+            else:
+                self.epochs.append(epoch)
+
+
+def _solvers(case: EpochsCase, problem: Any, epoch_length: int) -> dict[str, _EpochRun]:
+    """Start a run of each contender; contenders on data of one kind read the same copy."""
+    formats = {FORMATS[contender.precision].data: contender for contender in case.contenders}
+    copied = {
+        number: copies(problem.rows, FORMATS[contender.precision], case.data, 8)
+        for number, contender in formats.items()
+    }
+    return {
+        contender.name: _EpochRun(
+            Solver(
+                problem,
+                algorithm=contender.algorithm,
+                precision=contender.precision,
+                data=case.data,
+                epoch_length=epoch_length,
+                seed=case.seed,
+                rows=copied[FORMATS[contender.precision].data],
+                **contender.keywords(case.problem.step_size),
+            )
+        )
+        for contender in case.contenders
+    }
+
+
+def _epoch_series(contender: Setting, run: _EpochRun, problem: Any) -> Series:
+    solver, epochs = run.solver, run.epochs
+    return Series(
+        contender.name,
+        {
+            "inner": tuple(_ns(epoch.inner_seconds) for epoch in epochs),
+            "full_gradient": tuple(_ns(epoch.full_gradient_seconds) for epoch in epochs),
+            "epoch": tuple(_ns(epoch.seconds) for epoch in epochs),
+        },
+        {
+            "batch_size": solver.batch_size,
+            "data_bytes": solver.data_bytes,
+            "step_bytes": solver.step_bytes,
+            "gradient_row_bytes": solver.gradient_row_bytes,
+            "gradient_norms": run.norms,
+            "diverged": run.diverged,
+            "scales": [epoch.scale for epoch in epochs],
+            "saturated": [epoch.saturated for epoch in epochs],
+            "work": _epoch_work(contender.precision, problem, solver),
+        },
+    )
 
 
 def _epoch_work(precision: str, problem: Any, run: Solver) -> dict[str, work.Work]:

@@ -15,72 +15,85 @@ MOST_TARGETS = 8
 
 
 def make(records: Sequence[Record]) -> Content:
-    """Tabulate the trajectories, and when they first reach powers of ten."""
+    """Tabulate the trajectories, and the epochs in which they first reach powers of ten."""
     trajectories: list[Row] = []
     reached: list[Row] = []
     tables: list[Table] = []
     for record in _once(records):
         targets = _targets(record.series)
-        norm_cells, time_cells = [], []
-        longest = max(len(series.facts["gradient_norms"]) for series in record.series)
-        shown = [epoch for epoch in SHOWN_EPOCHS if epoch < longest]
-        for series in record.series:
-            norms = series.facts["gradient_norms"]
-            label = {
-                "problem": record.case["problem"]["name"],
-                "data": record.case["data"],
-                "contender": series.contender,
-                "batch_size": series.facts.get("batch_size", 1),
+        by_series = [_trajectory(record, series) for series in record.series]
+        firsts = [_reached(trajectory, targets) for trajectory in by_series]
+        trajectories += itertools.chain.from_iterable(by_series)
+        reached += itertools.chain.from_iterable(firsts)
+        tables += [_norm_table(record, by_series), _time_table(record, firsts, targets)]
+    return {"trajectories": trajectories, "reached": reached}, tables
+
+
+def _trajectory(record: Record, series: Series) -> list[Row]:
+    """Return a row for each epoch of a contender, the start included."""
+    elapsed_ns = itertools.accumulate(series.samples_ns["epoch"], initial=0)
+    norms = series.facts["gradient_norms"]
+    return [
+        {
+            "problem": record.case["problem"]["name"],
+            "data": record.case["data"],
+            "contender": series.contender,
+            "batch_size": series.facts.get("batch_size", 1),
+            "epoch": epoch,
+            "seconds": ns * 1e-9,
+            "gradient_norm": norm,
+        }
+        for epoch, (ns, norm) in enumerate(zip(elapsed_ns, norms, strict=True))
+    ]
+
+
+def _reached(trajectory: Sequence[Row], targets: Sequence[float]) -> list[Row]:
+    """Return a row for each gradient norm, with the first epoch that reaches it."""
+    rows = []
+    for target in targets:
+        first = next((row for row in trajectory if row["gradient_norm"] <= target), None)
+        rows.append(
+            {name: trajectory[0][name] for name in ("problem", "data", "contender", "batch_size")}
+            | {
+                "gradient_norm": target,
+                "epoch": None if first is None else first["epoch"],
+                "seconds": None if first is None else first["seconds"],
             }
-            elapsed_ns = list(itertools.accumulate(series.samples_ns["epoch"], initial=0))
-            seconds = [ns * 1e-9 for ns in elapsed_ns]
-            trajectories += [
-                {**label, "epoch": epoch, "seconds": time, "gradient_norm": norm}
-                for epoch, (time, norm) in enumerate(zip(seconds, norms, strict=True))
-            ]
-            first = {target: _first_below(norms, target) for target in targets}
-            reached += [
-                {
-                    **label,
-                    "gradient_norm": target,
-                    "epoch": epoch,
-                    "seconds": None if epoch is None else seconds[epoch],
-                }
-                for target, epoch in first.items()
-            ]
-            norm_cells.append(
-                [
-                    series.contender,
-                    *(cells.norm(norms[e] if e < len(norms) else None) for e in shown),
-                ]
-            )
-            time_cells.append(
-                [
-                    series.contender,
-                    *("-" if e is None else cells.seconds(seconds[e]) for e in first.values()),
-                ]
-            )
-        title = cells.title_of(record)
-        notes = [
+        )
+    return rows
+
+
+def _norm_table(record: Record, trajectories: Sequence[Sequence[Row]]) -> Table:
+    longest = max(len(trajectory) for trajectory in trajectories)
+    shown = [epoch for epoch in SHOWN_EPOCHS if epoch < longest]
+    lines = []
+    for trajectory in trajectories:
+        norms = [row["gradient_norm"] for row in trajectory]
+        line = [cells.norm(norms[epoch] if epoch < len(norms) else None) for epoch in shown]
+        lines.append([trajectory[0]["contender"], *line])
+    return Table(
+        f"Gradient norm after so many epochs: {cells.title_of(record)}",
+        ("contender", *map(str, shown)),
+        lines,
+        [
             f"Constants: {cells.constants_of(record)}.",
             f"Data: {record.facts.get('source', 'unknown')}. Backend {record.case['backend']}. "
             "One run each, of the same samples.",
-        ]
-        tables += [
-            Table(
-                f"Gradient norm after so many epochs: {title}",
-                ("contender", *map(str, shown)),
-                norm_cells,
-                notes,
-            ),
-            Table(
-                f"Time to reach a gradient norm: {title}",
-                ("contender", *(f"{target:.0e}" for target in targets)),
-                time_cells,
-                ["Time of the algorithm alone, at the end of the epoch. -: not reached."],
-            ),
-        ]
-    return {"trajectories": trajectories, "reached": reached}, tables
+        ],
+    )
+
+
+def _time_table(record: Record, firsts: Sequence[Sequence[Row]], targets: Sequence[float]) -> Table:
+    lines = []
+    for series, rows in zip(record.series, firsts, strict=True):
+        times = ("-" if row["epoch"] is None else cells.seconds(row["seconds"]) for row in rows)
+        lines.append([series.contender, *times])
+    return Table(
+        f"Time to reach a gradient norm: {cells.title_of(record)}",
+        ("contender", *(f"{target:.0e}" for target in targets)),
+        lines,
+        ["Time of the algorithm alone, at the end of the epoch. -: not reached."],
+    )
 
 
 def _once(records: Sequence[Record]) -> Iterator[Record]:
@@ -102,7 +115,3 @@ def _targets(all_series: Sequence[Series]) -> list[float]:
     start = max(series.facts["gradient_norms"][0] for series in all_series)
     powers = range(math.ceil(math.log10(start)) - 1, math.ceil(math.log10(min(norms))) - 1, -1)
     return [10.0**power for power in powers][-MOST_TARGETS:]
-
-
-def _first_below(norms: Sequence[float], target: float) -> int | None:
-    return next((i for i, norm in enumerate(norms) if norm <= target), None)

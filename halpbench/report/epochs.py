@@ -29,11 +29,11 @@ def make(records: Sequence[Record]) -> Content:
         own = [_row(record, series, bandwidths) for series in record.series]
         _mark_best(own)
         rows += own
-        times, speedups = _tables(record, own)
         brief = record.case["backend"] in best
         # On the console once: the parts of the time differ little between the two.
-        tables += [replace(times, brief=brief and record.case["data"] == "quantized")]
-        tables += [replace(speedups, brief=brief)]
+        quantized = record.case["data"] == "quantized"
+        tables += [replace(_times(record, own), brief=brief and quantized)]
+        tables += [replace(_speedups(record, own), brief=brief)]
     return {"epochs": rows}, tables
 
 
@@ -110,9 +110,8 @@ def _row(record: Record, series: Series, bandwidths: Mapping[int, float]) -> Row
     return row
 
 
-def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
-    title = f"{cells.title_of(record)}, {record.case['backend']}"
-    times = [
+def _times(record: Record, rows: Sequence[Row]) -> Table:
+    lines = [
         [
             row["contender"],
             _milliseconds(row),
@@ -126,7 +125,31 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
         else [row["contender"], "diverged", *[""] * 5]
         for row in rows
     ]
-    speedups = [
+    return Table(
+        f"Epochs: {cells.title_of(record)}, {record.case['backend']}",
+        (
+            "contender",
+            "epoch ms",
+            "inner ns/step",
+            "gradient ns/row",
+            "data read",
+            "inner GB/s",
+            "of read",
+        ),
+        lines,
+        [
+            f"Constants: {cells.constants_of(record)}.",
+            "An epoch is a full gradient (ns for each row of data) and its inner steps.",
+            "of read: share of the measured speed of merely reading as much memory.",
+            f"Data: {record.facts.get('source', 'unknown')}. Backend "
+            f"{record.case['backend']}, "
+            f"{cells.span([row['repetitions'] for row in rows])} repetitions.",
+        ],
+    )
+
+
+def _speedups(record: Record, rows: Sequence[Row]) -> Table:
+    lines = [
         [
             row["contender"],
             cells.interval(row, "inner_speedup_over_f32"),
@@ -139,51 +162,28 @@ def _tables(record: Record, rows: Sequence[Row]) -> tuple[Table, Table]:
         ]
         for row in rows
     ]
-    return (
-        Table(
-            f"Epochs: {title}",
-            (
-                "contender",
-                "epoch ms",
-                "inner ns/step",
-                "gradient ns/row",
-                "data read",
-                "inner GB/s",
-                "of read",
-            ),
-            times,
-            [
-                f"Constants: {cells.constants_of(record)}.",
-                "An epoch is a full gradient (ns for each row of data) and its inner steps.",
-                "of read: share of the measured speed of merely reading as much memory.",
-                f"Data: {record.facts.get('source', 'unknown')}. Backend "
-                f"{record.case['backend']}, "
-                f"{cells.span([row['repetitions'] for row in rows])} repetitions.",
-            ],
+    return Table(
+        f"Speedups: {cells.title_of(record)}, {record.case['backend']}",
+        (
+            "contender",
+            "inner, f32",
+            "bound",
+            "epoch, f32",
+            "bound",
+            "epoch, f64",
+            "grad norm",
+            "same norm",
         ),
-        Table(
-            f"Speedups: {title}",
-            (
-                "contender",
-                "inner, f32",
-                "bound",
-                "epoch, f32",
-                "bound",
-                "epoch, f64",
-                "grad norm",
-                "same norm",
-            ),
-            speedups,
-            [
-                "Times as fast as SVRG in float32 and float64: both with one sample a step, or",
-                "both with batches, SVRG with its fastest.",
-                "bound: ratio of the bytes of data read.",
-                f"grad norm: after {max(row['epochs'] for row in rows)} epochs, from "
-                f"{cells.norm(rows[0]['first_gradient_norm'])}. same norm: speedup over float32, "
-                "to the same",
-                "gradient norm in place of the same number of epochs.",
-            ],
-        ),
+        lines,
+        [
+            "Times as fast as SVRG in float32 and float64: both with one sample a step, or",
+            "both with batches, SVRG with its fastest.",
+            "bound: ratio of the bytes of data read.",
+            f"grad norm: after {max(row['epochs'] for row in rows)} epochs, from "
+            f"{cells.norm(rows[0]['first_gradient_norm'])}. same norm: speedup over float32, "
+            "to the same",
+            "gradient norm in place of the same number of epochs.",
+        ],
     )
 
 

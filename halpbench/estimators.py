@@ -58,6 +58,7 @@ class _HALPEstimator(BaseEstimator):  # type: ignore[misc]
         X: NDArray[Any],
         y: NDArray[Any],
         loss: Loss,
+        *,
         n_outputs: int,
         inverse_l2: float,
         sample_weight: NDArray[np.float64] | None,
@@ -255,7 +256,12 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
         labels = labels.astype(np.int64)
         inverse_l2 = 0.0 if np.isinf(self.C) else self.C
         self.coef_, self.intercept_ = self._minimize(
-            X, labels, loss, n_outputs, inverse_l2, sample_weight
+            X,
+            labels,
+            loss,
+            n_outputs=n_outputs,
+            inverse_l2=inverse_l2,
+            sample_weight=sample_weight,
         )
         return self
 
@@ -369,10 +375,10 @@ class HALPRegressor(RegressorMixin, _HALPEstimator):  # type: ignore[misc]
             X,
             targets,
             SQUARED,
-            targets.shape[1],
-            1 / self.alpha if self.alpha else 0.0,
-            sample_weight,
-            unit,
+            n_outputs=targets.shape[1],
+            inverse_l2=1 / self.alpha if self.alpha else 0.0,
+            sample_weight=sample_weight,
+            unit=unit,
         )
         b = b + center
         flat = np.ndim(y) == 1

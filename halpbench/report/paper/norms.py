@@ -14,22 +14,16 @@ from halpbench.report.pictures import COLORS, Picture, new_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CEILING = 1e3  # where gradient norms leave the picture
+CEILING = 1e3  # gradient norms above it leave the picture
+
+Key = tuple[str, str, str]  # algorithm, precision, origin of the constants
 
 
 def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
     """Gradient norm against the condition number, the median and the range of the seeds."""
     figure = new_figure(3.4)
     panels = figure.subplots(1, 2, sharey=True)
-    norms: dict[tuple[str, str, str], dict[float, list[float]]] = {}
-    for record in records:
-        for series in record.series:
-            facts = series.facts
-            key = (facts["algorithm"], facts["precision"], facts["constants"])
-            by_condition = norms.setdefault(key, {})
-            # Norms that are not finite have no number in JSON.
-            norm = math.inf if facts["grad_norm"] is None else facts["grad_norm"]
-            by_condition.setdefault(record.case["condition"], []).append(norm)
+    norms = _norms_by_condition(records)
     best = _best_mu(norms)
     # The start depends on the condition number.
     start = _starts(records, "condition")
@@ -41,25 +35,8 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
         ]
         curves = {key: norms[key] for key in dict.fromkeys(lines)}
         curves["halp", precision, "tuned"] = best[precision]
-        for (algorithm, width, constants), by_condition in curves.items():
-            x = sorted(by_condition)
-            spreads = [_spread(min(v, 10 * CEILING) for v in by_condition[c]) for c in x]
-            rows += [
-                {
-                    "algorithm": algorithm,
-                    "precision": width,
-                    "constants": constants,
-                    "condition": condition,
-                    **spread,
-                }
-                for condition, spread in zip(x, spreads, strict=True)
-            ]
-            color = COLORS[algorithm]
-            style = ":" if constants == "tuned" else "-"
-            name = algorithm.upper() + {"mu x 1": ", mu of the theory", "tuned": ", mu tuned"}.get(
-                constants, " D64fM64f" if width == "D64fM64f" else ""
-            )
-            _plot_spread(axes, x, spreads, style, color, name)
+        for key, by_condition in curves.items():
+            rows += _draw_norms(axes, key, by_condition)
         axes.set(xscale="log", yscale="log", xlabel="condition number", ylim=(1e-17, CEILING))
         axes.set_title(precision)
         axes.plot(list(start), list(start.values()), color="#555555", linewidth=0.6)
@@ -71,10 +48,47 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
     panels[0].set_ylabel(f"gradient norm after {records[0].case['epochs']} epochs")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
+    yield Picture("fig5", figure, _caption_5(records), rows)
+
+
+def _norms_by_condition(records: Sequence[Record]) -> dict[Key, dict[float, list[float]]]:
+    norms: dict[Key, dict[float, list[float]]] = {}
+    for record in records:
+        for series in record.series:
+            facts = series.facts
+            key = (facts["algorithm"], facts["precision"], facts["constants"])
+            by_condition = norms.setdefault(key, {})
+            # Norms that are not finite have no number in JSON.
+            norm = math.inf if facts["grad_norm"] is None else facts["grad_norm"]
+            by_condition.setdefault(record.case["condition"], []).append(norm)
+    return norms
+
+
+def _draw_norms(axes: Axes, key: Key, by_condition: dict[float, list[float]]) -> list[Row]:
+    """Draw a contender's curve with the range of its seeds, and return its rows."""
+    algorithm, width, constants = key
+    x = sorted(by_condition)
+    spreads = [_spread(min(v, 10 * CEILING) for v in by_condition[c]) for c in x]
+    style = ":" if constants == "tuned" else "-"
+    name = algorithm.upper() + {"mu x 1": ", mu of the theory", "tuned": ", mu tuned"}.get(
+        constants, " D64fM64f" if width == "D64fM64f" else ""
+    )
+    _plot_spread(axes, x, spreads, style, COLORS[algorithm], name)
+    return [
+        {
+            "algorithm": algorithm,
+            "precision": width,
+            "constants": constants,
+            "condition": condition,
+            **spread,
+        }
+        for condition, spread in zip(x, spreads, strict=True)
+    ]
+
+
+def _caption_5(records: Sequence[Record]) -> str:
     case = records[0].case
-    yield Picture(
-        "fig5",
-        figure,
+    return (
         f"Gradient norm after {case['epochs']} epochs against the condition number (Figure 5 of "
         f"the paper): least squares, {case['n_samples']:,} x {case['n_features']}, geometric "
         "spectrum, step size 1/(4 L), full gradients on the original data. Lines are medians, "
@@ -82,8 +96,7 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
         "the top has diverged. A run that ends on the line named start has not moved: its steps "
         "are below one unit of the model and round to zero. HALP needs more bits as the condition "
         "number grows: with mu the constant of strong convexity (solid), and with the best "
-        "multiple of it (dotted).",
-        rows,
+        "multiple of it (dotted)."
     )
 
 
@@ -96,7 +109,7 @@ def _starts(records: Sequence[Record], by: str) -> dict[float, float]:
 
 
 def _best_mu(
-    norms: dict[tuple[str, str, str], dict[float, list[float]]],
+    norms: dict[Key, dict[float, list[float]]],
 ) -> dict[str, dict[float, list[float]]]:
     """Return, by precision and condition number, the norms of the mu with the least median."""
     best: dict[str, dict[float, list[float]]] = {}

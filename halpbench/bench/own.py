@@ -34,7 +34,6 @@ FIGURE = "own"
 # Tables that show problems.
 TABLES = ("epochs", "convergence")
 LOSSES = ("squared", "softmax")
-MODELS = {"squared": "least-squares", "softmax": "softmax"}
 
 # Whole numbers of more values than this are taken for quantities, not for classes.
 MOST_CLASSES = 100

@@ -1,4 +1,4 @@
-/* Which instruction sets this CPU and its operating system offer. */
+/* Instruction sets that this CPU and its operating system offer. */
 #ifndef HALP_CPU_H
 #define HALP_CPU_H
 

@@ -84,7 +84,7 @@ HALP_INLINE int64_t total_i16(const acc_i16 *acc, const int ways)
 #define CHUNK 65536
 #include "dot_int.h"
 
-/* Where dot_i8 is exact only as long as y has no -128, look for one on the way. */
+/* Look for a -128 in y on the way, where dot_i8 is exact only without one. */
 static int64_t HALP_NAME(halp_dot_i8_any)(size_t n, const int8_t *x, const int8_t *y)
 {
     if (HALP_ANY_I8) return HALP_NAME(halp_dot_i8)(n, x, y);

@@ -124,7 +124,7 @@ typedef struct {
     void (*accumulate)(const halp_accumulation *accumulation); /* NULL for floats */
 } halp_family;
 
-/* Where column j of a group of 64 stands in the 16-bit lanes of an i8 update: the low eight of each 16
+/* Place of column j of a group of 64 in the 16-bit lanes of an i8 update: the low eight of each 16
  * first, then the high eight, as interleaving the bytes of two rows within 128 bits leaves them. */
 static inline size_t halp_lane_batch_i8(size_t j)
 {

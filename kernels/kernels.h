@@ -48,7 +48,7 @@ typedef struct {
 /* Lengths are padded to whole groups of 64 elements where a kernel works group by group. */
 #define HALP_PADDED(n) (((n) + 63) & ~(size_t)63)
 
-/* Where element j of a group stands in the lanes of an int8 update: the 32 even elements of each
+/* Place of element j of a group in the lanes of an int8 update: the 32 even elements of each
  * 64 first, then the 32 odd ones. Vectors of 16, 32 and 64 bytes all find theirs side by side. */
 static inline size_t halp_lane_i8(size_t j)
 {

@@ -26,7 +26,7 @@ static size_t model_bytes(const halp_loop *loop)
 
 static int largest_integer(const halp_loop *loop) { return loop->format == HALP_I8 ? 127 : 32767; }
 
-/* Whether steps are taken by the kernels for one sample. For an int16 model these have few fraction
+/* True if the kernels for one sample take the steps. For an int16 model these have few fraction
  * bits: too few for a scale that does not shrink with the gradient, and for steps far below a unit. */
 static int is_single(const halp_loop *loop)
 {
@@ -34,7 +34,7 @@ static int is_single(const halp_loop *loop)
     return loop->batch_size == 1 && !(is_wide && (loop->origin || loop->targets || loop->tiny));
 }
 
-/* Whether all of h is below a sixteenth of a unit. */
+/* True if all of h is below a sixteenth of a unit. */
 static int is_tiny(const halp_loop *loop)
 {
     for (size_t j = 0; loop->h && j < loop->outputs * loop->n; j++)
@@ -94,7 +94,7 @@ static char *model_row(const halp_loop *loop, const void *model, size_t r)
     return (char *)model + r * loop->ldz * model_bytes(loop);
 }
 
-/* What a batch subtracts in any case: B (h + step_size l2 (z - origin)). */
+/* Constant that a batch subtracts: B (h + step_size l2 (z - origin)). */
 static void constant_part(halp_loop *loop, size_t batch)
 {
     const double of_h = (double)batch * loop->h_factor;

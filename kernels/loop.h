@@ -33,7 +33,7 @@ enum {
 };
 
 typedef struct {
-    /* ---- What the caller fills in ---- */
+    /* ---- Filled in by the caller ---- */
     const halp_backend *backend;
     halp_format format;
     const halp_loss *loss;
@@ -48,7 +48,7 @@ typedef struct {
     double scale_z;
     int grows; /* double scale_z whenever z has used 7/8 of its range; needs an origin of 0 */
 
-    /* Of variance-reduced algorithms: what is known of the centre. */
+    /* Of variance-reduced algorithms: data of the centre. */
     const double *reference; /* samples x outputs: of the loss there; NULL if it needs none */
     const void *origin;      /* the z of the centre, in the format and layout of z; NULL: 0 */
     const double *margins;   /* samples x outputs: x_i^T (the true origin); NULL: 0 */
@@ -57,13 +57,13 @@ typedef struct {
     size_t target_count;
 
     const double
-        *h; /* outputs x n: what a sample subtracts in any case, in units of scale_z; or NULL */
+        *h; /* outputs x n: the constant that a sample subtracts, in units of scale_z; or NULL */
     double step_size, l2; /* batch_size * step_size * l2 < 1 */
     int batch_size;       /* 1 .. HALP_MOST_BATCH */
     int64_t samples;      /* that the caller means to take altogether */
     halp_rng *rng;        /* of integer formats */
 
-    /* ---- What became of it ---- */
+    /* ---- Results ---- */
     double rho;
     double reach;      /* the largest |z| seen, in its value */
     int64_t saturated; /* the most entries seen at an end of the range */
@@ -74,7 +74,7 @@ typedef struct {
     int64_t encode_every; /* steps between two encodings of h */
     double h_factor;      /* of h, since scale_z has grown */
     int tiny;             /* all of h is far below a unit */
-    double *constant;     /* what a batch subtracts in any case, outputs x n */
+    double *constant;     /* the constant that a batch subtracts, outputs x n */
     halp_h h_single;      /* h of a step on one sample, integers */
     halp_batch_h h_batch; /* h of a step on a batch */
     size_t encoded_for;   /* samples */
@@ -85,7 +85,7 @@ typedef struct {
     const void *rows[HALP_MOST_BATCH], *next[HALP_MOST_BATCH];
 } halp_loop;
 
-/* Allocates what the steps need; 0 if memory is short. */
+/* Allocates the buffers of the steps; 0 if memory is short. */
 int halp_loop_begin(halp_loop *loop);
 
 /* Takes steps on `count` samples, of which every batch_size make a batch, and the rest the last one.

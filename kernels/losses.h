@@ -87,7 +87,7 @@ static inline void halp_softmax_change(size_t count, const double *__restrict p,
 
 /* ---- The table -------------------------------------------------------------------------------*/
 
-/* What the inner loop and the full-gradient pass ask of a loss. A sample has `count` margins and the
+/* Functions of a loss that the inner loop and the full-gradient pass call. A sample has `count` margins and the
  * target y: `count` values for the squared loss, one label for the others. A backend has a table of
  * them, by code (losses_table.h). */
 typedef struct {
@@ -103,7 +103,7 @@ typedef struct {
 
 typedef enum { HALP_SQUARED, HALP_SOFTMAX, HALP_LOGISTIC, HALP_LOSS_COUNT } halp_loss_code;
 
-/* What the next step will want: `bytes` from p on. */
+/* Prefetches the data of the next step: `bytes` from p on. */
 static inline void halp_prefetch(const void *p, size_t bytes)
 {
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch((const char *)p + line);

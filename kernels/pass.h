@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 typedef struct {
-    /* ---- What the caller fills in ---- */
+    /* ---- Filled in by the caller ---- */
     const halp_backend *backend;
     halp_format format; /* of x and w */
     int fused; /* floats may use fused multiply-adds and any order; else their bits are the same on

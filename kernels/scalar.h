@@ -1,4 +1,4 @@
-/* What the vector backends borrow from the scalar one, for what is rare. */
+/* Parts of the scalar backend that the vector backends use for rare cases. */
 #ifndef HALP_SCALAR_H
 #define HALP_SCALAR_H
 

@@ -17,7 +17,7 @@ enum {
  * rows, an even number of them. */
 typedef struct {
     bool is_interleaved;
-    const void *vector;      /* where the pairs of the vector in turn begin */
+    const void *vector;      /* the pairs of the vector in turn */
     const void *const *rows; /* at column 0 of the piece */
 } update_source;
 
@@ -25,7 +25,7 @@ typedef struct {
     vi low, high;
 } two_vi;
 
-/* What the columns of an output need beside its coefficients. */
+/* Constants of the columns of an output beside its coefficients. */
 typedef struct {
     vi bias;              /* for data that enter with one */
     vi scale, steep;      /* i8i16: factors of S and h, before and after F bits are dropped */
@@ -43,7 +43,7 @@ HALP_INLINE vi halves_i32(int low, int high)
     return v_set1_i32((int32_t)(((uint32_t)low & 0xffff) | (uint32_t)high << 16));
 }
 
-/* What a bias of the data adds to the sums, with the opposite sign: at most 128 124 = 15,872. */
+/* Contribution of a bias of the data to the sums, negated: at most 128 124 = 15,872. */
 HALP_INLINE vi bias_of(size_t rows, const int16_t *k)
 {
     int sum = 0;

@@ -1,4 +1,4 @@
-/* What the vector templates share: names, tails, blocks without an h. Include a vocabulary
+/* Parts that the vector templates share: names, tails, blocks without an h. Include a vocabulary
  * (simd_<isa>.h) and define HALP_ISA first. */
 #ifndef HALP_VECTOR_H
 #define HALP_VECTOR_H

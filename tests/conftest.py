@@ -1,4 +1,4 @@
-"""What the tests share: every backend in turn, settings of hypothesis, and what may be skipped."""
+"""Parts that the tests share: every backend in turn, settings of hypothesis, allowed skips."""
 
 import os
 import re

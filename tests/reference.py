@@ -57,7 +57,7 @@ class ReferenceRng:
         return lanes[start : start + count].astype(np.int64) >> (lane_bits - fraction)
 
     def vector(self, n, lane_bits, fraction):
-        """What rounds a vector of n: a uniform number for its step size, and its lanes."""
+        """Random numbers that round a vector of n: one for its step size, and its lanes."""
         draw = self.draw()
         uniform = 0.5 if self.nearest else draw % 2**32 / 2**32
         blocks = [self.block(draw, lane_bits, fraction)]
@@ -335,7 +335,7 @@ def full_gradient(problem, X, w):
 
 
 def float_data(problem, data, dtype, quantized_bits):
-    """What a full-precision run reads: in the inner loop, and for full gradients."""
+    """Return the data of a full-precision run: of the inner loop, and of full gradients."""
     if data == "exact":
         return problem.X.astype(dtype), problem.X
     k, scale = quantize_rows(problem.X, {8: np.int8, 16: np.int16}[quantized_bits])

@@ -44,7 +44,7 @@ def test_the_seed_decides_the_order():
 
 
 def counted(round_seconds, **bounds):
-    """How many rounds there are when each takes `round_seconds`."""
+    """Number of rounds when each takes `round_seconds`."""
     now = Clock()
     done = 0
     for _ in clock.rounds("AB", clock=now, **bounds):

@@ -91,7 +91,7 @@ def json_bytes(value):
 
 
 def read_with_warnings(read):
-    """What a reader returns, and the texts of its warnings."""
+    """Result of a reader, and the texts of its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         return read(), [str(warning.message) for warning in caught]
@@ -464,7 +464,7 @@ def test_what_identifies_an_algorithm(changed, same):
 
 
 def test_a_case_and_its_fields_have_one_identity():
-    """Whether the defaults are spelled out, as in a record, or not, as in one of older code."""
+    """Defaults are spelled out, as in a record, or not, as in one of older code."""
     fields = full_case("epochs", EPOCHS)
     assert fields["contenders"][1] == {
         "algorithm": "halp",

@@ -96,7 +96,7 @@ def test_whole_numbers_keep_their_digits(tmp_path, number):
 )
 def test_what_float64_does_not_hold_is_refused(tmp_path, value):
     if value == np.float64(value) and value.dtype.kind == "f":
-        # Where a long double is a double.
+        # A long double may be a double.
         value = np.int64(2**53 + 1)
     np.savez(tmp_path / "a.npz", X=np.array([[1], [value]], value.dtype), y=np.array([0, 1]))
     with pytest.raises(ValueError, match=r"a.npz: got .* which float64 does not hold"):

@@ -1,4 +1,4 @@
-"""What a step of HALP costs: the measurement and its command."""
+"""Cost of a step of HALP: the measurement and its command."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the documents point at is there, and what must stand in them does."""
+"""Documents: their links lead somewhere, and nothing is missing in them."""
 
 import re
 from pathlib import Path

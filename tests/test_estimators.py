@@ -191,7 +191,7 @@ def test_steps_on_a_part_of_the_samples_reach_the_solution_of_all(name, X, y, s)
     np.testing.assert_allclose(regressor.coef_, ridge.coef_, rtol=0, atol=1e-5)
 
 
-# ---- How it got there ----------------------------------------------------------------------------
+# ---- Course of the fit ---------------------------------------------------------------------------
 
 
 def test_falls_back_to_more_bits_where_eight_do_not_suffice():

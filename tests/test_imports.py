@@ -1,4 +1,4 @@
-"""Which module may import which: one way, from the command line down to the kernels."""
+"""Imports of modules: one way, from the command line down to the kernels."""
 
 import ast
 import re

@@ -221,7 +221,7 @@ def test_axpy_of_unaligned_views_touches_nothing_else(backend, family):
 
 @pytest.mark.parametrize("dtype", [I8, I16, F32, F64], ids=str)
 def test_axpy_of_a_vector_with_itself(backend, dtype):
-    """What folds an l2 factor into a model: z <- z - c z."""
+    """Fold an l2 factor into a model: z <- z - c z."""
     z = values(np.random.default_rng(0), dtype, 1300)
     expected = z.copy()
     kernels.axpy(expected, z, 0.125, rng=1)
@@ -574,7 +574,7 @@ def test_many_choices_for_good_take_no_memory():
     assert len(kernels.use._choices) < 10
 
 
-# ---- What is refused: clearly, and with nothing changed ------------------------------------------
+# ---- Refusals: clear, and with nothing changed ---------------------------------------------------
 
 
 def refuse(error, match, call, z, *args, **options):
@@ -1319,7 +1319,7 @@ def test_the_environment_variable_chooses_a_backend(isa, code, said):
 
 
 def test_a_long_dot_releases_the_gil():
-    """Where threads are not switched by force, another one runs only if the GIL is released."""
+    """Without forced switches of threads another one runs only if the GIL is released."""
     x = np.ones(1 << 24, np.int8)
     calls, calls_seen = [0], []
 

@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_the_curves(reports, tmp_path):
     assert len(rows) == 3 * len(NAMES)
     with open(tmp_path / "speedups.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    # What was not timed has no bar.
+    # Contenders without times have no bar.
     assert [row["contender"] for row in rows] == list(NAMES)
 
 

@@ -104,7 +104,7 @@ def elements(text):
     return Elements(text)
 
 
-# ---- What it says --------------------------------------------------------------------------------
+# ---- Content -------------------------------------------------------------------------------------
 
 
 def test_what_records_say_is_text(elements):
@@ -251,7 +251,7 @@ def test_the_template_is_in_the_package(tmp_path):
     assert built.read_bytes() == (top / "halpbench" / "report" / "page.html").read_bytes()
 
 
-# ---- What a browser makes of it ------------------------------------------------------------------
+# ---- In a browser --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -426,7 +426,7 @@ def test_names_stand_above_numbers_on_phones_alone(browser):
     stacked = browser.evaluate(rows)
     assert len(stacked) > 20
     assert all(top >= bottom - 0.5 for bottom, tops in stacked for top in tops)
-    # What is not in a column of its own stands beside the name.
+    # Values without a column of their own stand beside the name.
     assert browser.evaluate(
         "[...document.querySelectorAll('.table .name')].every(c => !c.clientWidth)"
     )

@@ -24,7 +24,7 @@ families = pytest.mark.parametrize("family", FAMILIES, ids=["i8", "i8i16", "i16"
 
 
 def places(family):
-    """Where a block can start: two blocks of one pool share their lanes once in so many times."""
+    """Starts of blocks: two blocks of one pool share their lanes once in so many times."""
     return 2048 if family[1] == np.int8 else 1024
 
 

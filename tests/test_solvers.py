@@ -440,7 +440,7 @@ def test_a_callback_cannot_change_the_history():
     assert (result.history["loss"] > 0).all()
 
 
-# ---- Where things go wrong -----------------------------------------------------------------------
+# ---- Failures ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -305,7 +305,7 @@ def test_the_contraction_of_halp_is_predicted(kappa, d, bits, batch, factor, opt
     assert svrg.iloc[-1] < 0.9 * predicted.iloc[-1]
 
 
-# Where the second grid is much like the first one, at 3 and 4 bits, its rounding is less random
+# If the second grid is much like the first one, at 3 and 4 bits, its rounding is less random
 # than assumed; the first epoch needs no assumption.
 @pytest.mark.parametrize(("bits", "epoch"), [(3, 1), (4, 1), (5, 2), (6, 2)])
 def test_error_feedback_is_predicted(bits, epoch):

@@ -1,4 +1,4 @@
-"""What is public may be called from several threads; kernels alone: test_kernels.py."""
+"""Public functions called from several threads; kernels alone: test_kernels.py."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""How far floating-point results may lie from their oracles, and why."""
+"""Tolerances of floating-point results against their oracles, with reasons."""
 
 import numpy as np
 

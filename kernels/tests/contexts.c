@@ -98,7 +98,7 @@ static problem *make_problem(const setting *s)
     return p;
 }
 
-/* What a run of a pass and a loop leaves behind. */
+/* Results of a run of a pass and a loop. */
 typedef struct {
     double reference[SAMPLES * MOST_OUTPUTS], margins[SAMPLES * MOST_OUTPUTS];
     double added[SAMPLES * MOST_OUTPUTS], gradient[MOST_OUTPUTS * MOST_COLUMNS];

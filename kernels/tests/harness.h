@@ -10,7 +10,7 @@
 
 extern long checks_run, checks_failed;
 
-/* What is being tested, for the message of a check that fails. */
+/* Subject of the test, for the message of a check that fails. */
 __attribute__((format(printf, 1, 2))) void describe(const char *format, ...);
 void check_failed(const char *file, int line, const char *condition);
 

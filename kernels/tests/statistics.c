@@ -18,7 +18,7 @@ static const double STANDARD_ERRORS = 6.0;
 
 static double results[DRAWS][ELEMENTS];
 
-/* What one element of the results should be. */
+/* Expected value of an element of the results. */
 typedef struct {
     double mean, variance, largest_error;
 } expectation;

@@ -72,7 +72,14 @@ def arguments(op: str, dtype: str, n: int, classes: int = 1) -> tuple[Any, ...]:
     return w, x, float(c[0]) if op == "axpy" else c, h, kernels.Rng(1)
 
 
-def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
+def check(
+    op: str,
+    dtype: str,
+    n: int,
+    classes: int = 1,
+    *,
+    function: Callable[..., object] | None = None,
+) -> None:
     """Compare a kernel of the active backend with its definition in NumPy, or the scalar backend.
 
     Parameters
@@ -81,6 +88,8 @@ def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
         As of `arguments`; "read" has nothing to compare.
     n : int
         Elements; at most `LONGEST` are compared.
+    function : callable, optional
+        The kernel to check; by default that of `halpbench.kernels`.
 
     Raises
     ------
@@ -90,7 +99,8 @@ def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
     if op == "read":
         return
     what = op, dtype, min(n, LONGEST), classes
-    got = _result(*what)
+    kernel: Callable[..., object] = getattr(kernels, op)
+    got = _result(kernel if function is None else function, *what)
     if op in ("dot", "gemv"):
         x, w = arguments(*what)
         wide = np.float64 if dtype in TOLERANCE else np.int64
@@ -109,14 +119,16 @@ def check(op: str, dtype: str, n: int, classes: int = 1) -> None:
         expected = g + b.T @ x
     else:  # rounded at random, by bits that are the same on every backend
         with kernels.use("scalar"):
-            expected = _result(*what)
+            expected = _result(kernel, *what)
     _compare(op, dtype, got, expected)
 
 
-def _result(op: str, dtype: str, n: int, classes: int) -> NDArray[Any]:
+def _result(
+    function: Callable[..., Any], op: str, dtype: str, n: int, classes: int
+) -> NDArray[Any]:
     """Return what a function computes of `arguments`: its value, or the model it has updated."""
     given = arguments(op, dtype, n, classes)
-    value = getattr(kernels, op)(*given)
+    value = function(*given)
     if op in ("axpy", "ger", "accumulate", "update"):
         value = given[0]
     return np.asarray(value[0] if op == "quantize" else value)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -68,3 +69,12 @@ def backend(request):
         pytest.skip(f"this CPU does not support {request.param}")
     with kernels.use(request.param):
         yield request.param
+
+
+@pytest.fixture
+def switching():
+    """Threads take turns as often as the interpreter lets them."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

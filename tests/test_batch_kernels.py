@@ -7,30 +7,17 @@ import numpy as np
 import pytest
 import reference
 import tolerances
+from builders import I16, INTEGER_FAMILIES, all_families, float_families, integer_families
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import ReferenceRng
 
 from halpbench import kernels
 
-I8, I16, F32, F64 = (np.dtype(t) for t in (np.int8, np.int16, np.float32, np.float64))
-INTEGER_FAMILIES = [(I8, I8), (I8, I16), (I16, I16)]  # data, model
-FLOAT_FAMILIES = [(F32, F32), (F64, F64)]
-FAMILIES = INTEGER_FAMILIES + FLOAT_FAMILIES
-
 # Around every register width, group of lanes, block of lanes and chunk.
 LENGTHS = [1, *(n + i for n in (8, 16, 32, 64, 128, 512, 1024, 2048) for i in (-1, 0, 1)), 4099]
 BATCHES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17]  # around every tile
 OUTPUTS = [1, 2, 3, 4, 5, 10, 17]
-
-
-def family_name(family):
-    return f"{family[0]}-{family[1]}"
-
-
-integer_families = pytest.mark.parametrize("family", INTEGER_FAMILIES, ids=family_name)
-float_families = pytest.mark.parametrize("family", FLOAT_FAMILIES, ids=family_name)
-all_families = pytest.mark.parametrize("family", FAMILIES, ids=family_name)
 
 
 def data(random, dtype, shape):

@@ -10,12 +10,22 @@ import pickle
 import subprocess
 import sys
 import threading
-from concurrent import futures
 
 import numpy as np
 import pytest
 import reference
 import tolerances
+from builders import (
+    F32,
+    F64,
+    I8,
+    I16,
+    INTEGER_FAMILIES,
+    all_families,
+    float_families,
+    in_threads,
+    integer_families,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import ReferenceRng
@@ -24,20 +34,6 @@ from halpbench import _kernels, kernels
 
 # Around every register width, group of lanes, and block of random lanes (1,024 and 512).
 LENGTHS = [0, 1, *(n + i for n in (16, 32, 64, 128, 256, 512, 1024) for i in (-1, 0, 1)), 4099]
-
-I8, I16, F32, F64 = (np.dtype(t) for t in (np.int8, np.int16, np.float32, np.float64))
-INTEGER_FAMILIES = [(I8, I8), (I8, I16), (I16, I16)]  # data, model
-FLOAT_FAMILIES = [(F32, F32), (F64, F64)]
-FAMILIES = INTEGER_FAMILIES + FLOAT_FAMILIES
-
-
-def family_name(family):
-    return f"{family[0]}-{family[1]}"
-
-
-integer_families = pytest.mark.parametrize("family", INTEGER_FAMILIES, ids=family_name)
-float_families = pytest.mark.parametrize("family", FLOAT_FAMILIES, ids=family_name)
-all_families = pytest.mark.parametrize("family", FAMILIES, ids=family_name)
 
 
 def values(random, dtype, shape):
@@ -451,27 +447,6 @@ def test_a_state_that_was_not_initialized_is_usable():
 
 
 # ---- Threads -------------------------------------------------------------------------------------
-
-
-def in_threads(work, count=4):
-    """Call work(i) in threads that start together; what they return, or the first error."""
-    barrier = threading.Barrier(count)
-
-    def begin(i):
-        barrier.wait()
-        return work(i)
-
-    with futures.ThreadPoolExecutor(count) as pool:
-        return list(pool.map(begin, range(count)))
-
-
-@pytest.fixture
-def switching():
-    """Threads take turns as often as the interpreter lets them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.usefixtures("switching")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import STARTED
 from msgspec.structs import replace as altered
 
 from halpbench import cli
@@ -36,7 +37,6 @@ MACHINE = {
     "python": "CPython 3.11",
     "revision": "abc123",
 }
-STARTED = "2024-01-01T00:00:00+00:00"
 LENGTHS = (16, 256, 4_096, 100_000)
 DTYPES = {"f32": 1000.0, "i16": 500.0, "i8": 250.0}
 

@@ -6,14 +6,12 @@ import json
 import warnings
 
 import pytest
+from builders import MACHINE_WITH_CEILINGS as MACHINE
+from builders import STARTED, call, counted_kernel, counted_steps, epochs, kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
-from test_report_roofline import MACHINE
-from test_report_roofline import kernel as counted_kernel
-from test_report_roofline import steps as counted_steps
-from test_report_tables import STARTED, call, epochs, kernel
 
 from halpbench.bench import stats
 from halpbench.bench.records import Record, Series, parse

@@ -16,9 +16,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from browser import CHROMIUM, Browser
-from test_report_roofline import CEILINGS
-from test_report_roofline import kernel as worked
-from test_report_tables import PROBLEM, call, epochs, kernel
+from builders import CEILINGS, PROBLEM, call, counted_kernel, epochs, kernel
 
 from halpbench.bench import experiments, machine, stats
 from halpbench.bench.records import Record
@@ -60,7 +58,7 @@ def root(tmp_path_factory):
         for record in (
             call(16, 50, 100),
             kernel("read", 10_000, {"i8": 1_000}),
-            worked("axpy", 400, {"f32": 160, "i8": 80}),
+            counted_kernel("axpy", 400, {"f32": 160, "i8": 80}),
             named,
             left_out,
         ):

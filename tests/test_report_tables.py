@@ -8,132 +8,15 @@ import math
 import pstats
 
 import pytest
+from builders import MACHINE, call, epochs, epochs_series, kernel
 from msgspec.structs import replace
 from rich.console import Console
 
 from halpbench.bench import stats
-from halpbench.bench.records import Record, Series
+from halpbench.bench.records import Series
 from halpbench.bench.store import Store
 from halpbench.report import calls, cells, tables
 from halpbench.report import epochs as epoch_tables
-
-MACHINE = {
-    "cpu": {
-        "vendor": "Maker",
-        "model": "Fast CPU",
-        "family_model_stepping": "1/2/3",
-        "microarchitecture": "zen9",
-        "isa": ["avx2"],
-        "cores": 2,
-        "threads": 2,
-        "usable_cores": 2,
-        "smt": "off",
-    },
-    "caches": [{"level": 1, "size_bytes": 32768, "shared_by": "0"}],
-    "memory_bytes": 8 * 2**30,
-    "numa_nodes": "unknown",
-    "system": {
-        "os": "Linux",
-        "kernel": "6.0",
-        "libc": "glibc 2",
-        "hypervisor": "none",
-        "huge_pages": "madvise",
-        "governor": "performance",
-        "turbo": "unknown",
-    },
-    "build": {
-        "kernels": {"compiler": "gcc 99", "flags": ["-O3"], "levels": {"avx2": ["-mavx2"]}},
-        "backends": ["avx2", "scalar"],
-        "active": "avx2",
-        "code": "c0de",
-    },
-    "python": "CPython 3.11",
-    "libraries": {"numpy": "2.0"},
-    "blas": [{"name": "openblas", "version": "0.3", "threads": 1, "architecture": "Zen"}],
-    "revision": "abc123",
-    "state": {"load_1min": 0.1, "memory_available_bytes": 4 * 2**30},
-}
-
-STARTED = "2024-01-01T00:00:00+00:00"
-PROBLEM = {
-    "name": "made-up",
-    "dataset": "made-up",
-    "model": "softmax",
-    "n_samples": 50,
-    "n_features": 1000,
-    "n_classes": 10,
-    "l2": 0.1,
-    "step_size": 0.01,
-}
-
-
-def kernel(op, n, ns_by_dtype, backend="avx2", **changes):
-    """A record of three samples of ten calls each; `ns_by_dtype`: time of a call."""
-    series = tuple(
-        Series(dtype, {"calls": (10 * ns,) * 3}, {"calls": 10, "bytes": 2 * n})
-        for dtype, ns in ns_by_dtype.items()
-    )
-    case = {"op": op, "n": n, "backend": backend, "dtypes": list(ns_by_dtype), "classes": 1}
-    case["beside"] = "dot" if op == "axpy" else ""
-    fields = {"fingerprint": "f", "started": STARTED, "series": series}
-    return Record("kernel", case, **(fields | changes))
-
-
-def call(n, ours, theirs=None, dtype="i8", **changes):
-    """A record of calls; `theirs`: time of the other library's, None if it is not installed."""
-    ns = {"halpbench": ours} | ({"numkong 7": theirs} if theirs else {})
-    series = kernel("dot", n, ns).series
-    case = {"n": n, "dtype": dtype, "backend": "avx2"}
-    case["libraries"] = ["numkong 7" if theirs else "numkong"]
-    fields = {"fingerprint": "f", "started": STARTED, "series": series}
-    return Record("call", case, **(fields | changes))
-
-
-def epochs_series(contender, epoch_ns, width, norms):
-    """Epochs of 100 steps on 50 samples of 1,000 features: 80 % inner loop, 20 % full gradient."""
-    count = len(norms) - 1
-    # The first epoch takes much longer, as in life.
-    epoch = ([epoch_ns * 9] + [epoch_ns] * count)[:count]
-    return Series(
-        contender,
-        {
-            "epoch": tuple(epoch),
-            "inner": tuple(ns * 8 // 10 for ns in epoch),
-            "full_gradient": tuple(ns * 2 // 10 for ns in epoch),
-        },
-        {
-            "step_bytes": 1000 * width,
-            "data_bytes": 50_000 * width,
-            "gradient_row_bytes": 2000 * width,
-            "gradient_norms": norms,
-            "diverged": False,
-        },
-    )
-
-
-def epochs(series=None, **changes):
-    series = series or (
-        epochs_series("SVRG D64fM64f", 800_000, 8, [10.0, 0.5, 0.05, 0.004]),
-        epochs_series("SVRG D32fM32f", 400_000, 4, [10.0, 0.5, 0.05, 0.005]),
-        epochs_series("HALP D8M8", 100_000, 1, [10.0, 0.6, 0.06, 0.006]),
-    )
-    case = {
-        "problem": PROBLEM,
-        "data": "quantized",
-        "backend": "avx2",
-        "contenders": [
-            {"algorithm": "svrg", "precision": "D32fM32f"},
-            {"algorithm": "halp", "precision": "D8M8", "mu": 3.0},
-        ],
-    }
-    facts = {
-        "n_samples": 50,
-        "n_features": 1000,
-        "epoch_length": 100,
-        "source": "a generator",
-    }
-    fields = {"fingerprint": "f", "started": STARTED, "series": series}
-    return Record("epochs", case, facts=facts, **(fields | changes))
 
 
 @pytest.fixture

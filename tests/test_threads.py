@@ -1,39 +1,15 @@
 """Public functions called from several threads; kernels alone: test_kernels.py."""
 
-import sys
-import threading
-from concurrent import futures
-
 import numpy as np
 import pytest
+from builders import THREADS, in_threads
 
 from halpbench import HALPClassifier, HALPRegressor, LeastSquares, SoftmaxRegression, kernels, solve
 from halpbench.simulate import FixedPoint
 from halpbench.simulate import solve as simulate
 from halpbench.solvers._loops import InnerLoop
 
-THREADS = 4
-
-
-@pytest.fixture(autouse=True)
-def switching():
-    """Threads take turns as often as the interpreter lets them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def in_threads(work):
-    """Call work(i) in threads that start together; what they return, or the first error."""
-    barrier = threading.Barrier(THREADS)
-
-    def begin(i):
-        barrier.wait()
-        return work(i)
-
-    with futures.ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(begin, range(THREADS)))
+pytestmark = pytest.mark.usefixtures("switching")
 
 
 def rows(n=80, d=30):

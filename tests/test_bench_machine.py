@@ -63,11 +63,11 @@ def test_turbo(tmp_path, name, value, expected):
     assert machine.record(tmp_path)["system"]["turbo"] == expected
 
 
-def test_arm(tmp_path, monkeypatch):
+def test_arm(tmp_path):
     """The kernel names neither vendor nor model there."""
-    info = {"Features": "fp asimd asimddp i8mm", "CPU implementer": "0x41"}
-    monkeypatch.setattr(machine, "_cpuinfo", lambda: info)
-    found = machine.record(tmp_path)
+    info = "processor\t: 0\nFeatures\t: fp asimd asimddp i8mm\nCPU implementer\t: 0x41\n\n"
+    write(tmp_path, {"cpuinfo": info})
+    found = machine.record(tmp_path, tmp_path)
     assert found["cpu"]["isa"] == ["asimd", "asimddp", "i8mm"]
     assert found["cpu"]["family_model_stepping"] == "unknown/unknown/unknown"
     assert found["system"]["hypervisor"] == machine.UNKNOWN
@@ -75,9 +75,8 @@ def test_arm(tmp_path, monkeypatch):
 
 def test_macos(tmp_path, monkeypatch):
     """Neither /proc nor /sys, and no affinity."""
-    monkeypatch.setattr(machine, "_cpuinfo", dict)
     monkeypatch.delattr(machine.os, "sched_getaffinity")
-    found = machine.record(tmp_path)
+    found = machine.record(tmp_path, tmp_path)
     assert found["cpu"]["usable_cores"] == machine.os.cpu_count()
     assert found["numa_nodes"] == machine.UNKNOWN
     assert machine.slug(found)

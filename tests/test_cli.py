@@ -263,13 +263,10 @@ def test_report_without_records(tmp_path, capsys):
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys):
-    def lacking():
-        raise ModuleNotFoundError("No module named 'psutil'")
-
-    monkeypatch.setattr(machine, "record", lacking)
+    monkeypatch.setitem(sys.modules, "psutil", None)
     assert cli.main(["info"]) == 2
     error = capsys.readouterr().err
-    assert "No module named 'psutil'" in error
+    assert "psutil" in error
     assert "pip install '.[bench]'" in error
 
 

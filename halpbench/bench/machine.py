@@ -14,7 +14,7 @@ from typing import Any
 from halpbench import kernels
 
 UNKNOWN = "unknown"
-SYS = Path("/sys")
+SYS, PROC = Path("/sys"), Path("/proc")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 # Parts of the package that no timed loop runs.
@@ -39,21 +39,23 @@ AVX512_FLAGS = ("avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512vbmi")
 ARM_FLAGS = ("asimd", "asimddp", "i8mm", "sve")
 
 
-def record(root: Path = SYS) -> dict[str, Any]:
+def record(root: Path = SYS, proc: Path = PROC) -> dict[str, Any]:
     """Describe this machine and this build as JSON data; "unknown" is a value.
 
     Parameters
     ----------
     root : Path
         Where sysfs is mounted; another folder serves tests.
+    proc : Path
+        Where procfs is mounted.
     """
     # Late, so that the commands which need no machine record run without the extra [bench].
     import psutil
     from threadpoolctl import threadpool_info
 
-    cpu = root / "devices/system/cpu"
+    cpu, info = root / "devices/system/cpu", _cpuinfo(proc)
     return {
-        "cpu": _cpu(cpu),
+        "cpu": _cpu(cpu, info),
         "caches": caches(root),
         "memory_bytes": psutil.virtual_memory().total,
         "numa_nodes": len(list((root / "devices/system/node").glob("node[0-9]*"))) or UNKNOWN,
@@ -61,7 +63,7 @@ def record(root: Path = SYS) -> dict[str, Any]:
             "os": platform.system(),
             "kernel": platform.release(),
             "libc": " ".join(platform.libc_ver()).strip() or UNKNOWN,
-            "hypervisor": _hypervisor(root),
+            "hypervisor": _hypervisor(root, info),
             "huge_pages": _selected(_text(root / "kernel/mm/transparent_hugepage/enabled")),
             "governor": _text(cpu / "cpu0/cpufreq/scaling_governor"),
             "turbo": _turbo(cpu),
@@ -184,12 +186,11 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _cpu(folder: Path) -> dict[str, Any]:
+def _cpu(folder: Path, info: Mapping[str, str]) -> dict[str, Any]:
     import archspec.cpu
     import psutil
 
     host = archspec.cpu.host()
-    info = _cpuinfo()
     # archspec lists what the microarchitecture should have; the kernel, what this CPU has.
     flags = (info.get("flags") or info.get("Features") or " ".join(host.features)).split()
     usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 0))(0)
@@ -208,15 +209,14 @@ def _cpu(folder: Path) -> dict[str, Any]:
     }
 
 
-def _cpuinfo() -> dict[str, str]:
+def _cpuinfo(proc: Path) -> dict[str, str]:
     """Read the description of the first CPU by Linux; empty elsewhere."""
-    first = _text(Path("/proc/cpuinfo")).split("\n\n")[0]
+    first = _text(proc / "cpuinfo").split("\n\n")[0]
     pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
     return {name.strip(): value.strip() for name, value in pairs}
 
 
-def _hypervisor(root: Path) -> str:
-    info = _cpuinfo()
+def _hypervisor(root: Path, info: Mapping[str, str]) -> str:
     if "flags" not in info:
         return UNKNOWN
     if "hypervisor" not in info["flags"].split():

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from halpbench.bench import stats
 from halpbench.bench.records import Record, Series, parse
 from halpbench.bench.runs import SavedRun
 from halpbench.bench.store import Store
@@ -71,11 +70,6 @@ def mutated(draw, content):
         else:
             del inner[last]
     return content
-
-
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr(stats, "RESAMPLES", 10)
 
 
 def everything_made_of(store):

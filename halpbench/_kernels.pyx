@@ -259,7 +259,7 @@ cdef class Operand:
 
 
 cdef int _dtype_of(const Py_buffer *view) noexcept:
-    """Code of the dtype of a buffer in the byte order of this machine; -1 if it is none of the four."""
+    """Code of a buffer's dtype in the byte order of this machine; -1 if it is none of the four."""
     cdef const char *code = view.format
     if code is NULL:
         return -1

@@ -10,7 +10,7 @@ import msgspec
 
 from halpbench.bench.files import write_atomic
 from halpbench.bench.records import SCHEMA, Record, RecordError, encode, parse
-from halpbench.bench.store import machines_in, read, records_in, stores
+from halpbench.bench.store import collector_paused, machines_in, read, records_in, stores
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,17 @@ def _load_file(path: Path) -> SavedRun:
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is not a saved run: {error}") from None
     records: dict[str, Record] = {}
-    for number, item in enumerate(content.records, start=1):
-        try:
-            record = parse(bytes(item))
-            if record.fingerprint != content.fingerprint:
-                raise RecordError(
-                    f"got fingerprint {record.fingerprint!r}; expected {content.fingerprint!r}"
-                )
-            if record.id in records:
-                raise RecordError(f"a record of the id {record.id} came before")
-            records[record.id] = record
-        except RecordError as error:
-            warnings.warn(f"{path}, record {number} skipped: {error}", stacklevel=3)
+    with collector_paused():
+        for number, item in enumerate(content.records, start=1):
+            try:
+                record = parse(bytes(item))
+                if record.fingerprint != content.fingerprint:
+                    raise RecordError(
+                        f"got fingerprint {record.fingerprint!r}; expected {content.fingerprint!r}"
+                    )
+                if record.id in records:
+                    raise RecordError(f"a record of the id {record.id} came before")
+                records[record.id] = record
+            except RecordError as error:
+                warnings.warn(f"{path}, record {number} skipped: {error}", stacklevel=3)
     return SavedRun(str(path), content.fingerprint, content.machine, list(records.values()))

@@ -380,15 +380,15 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 _case_encoder = msgspec.json.Encoder(order="sorted")
 
 
-def check(line: bytes) -> None:
-    """Compare one line of JSON with the shape of its kind.
+def shaped(line: bytes) -> AnyRecord:
+    """Read one line of JSON in the shape of its kind.
 
     Raises
     ------
     msgspec.ValidationError
         The message says what differs, and where.
     """
-    _decoder.decode(line)
+    return _decoder.decode(line)
 
 
 def normal_case(kind: str, case: Any) -> bytes:

@@ -1,5 +1,6 @@
 """Store of records: a folder for each machine, with ``records.jsonl`` and ``machine.json``."""
 
+import gc
 import heapq
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,23 @@ def read(path: Path) -> list[Record]:
     A line that is not a record, such as one cut short by a crash, is named in a warning and left
     where it is; so is a file that cannot be read, and a record that stands there twice.
     """
-    return _distinct(_lines(path))
+    with collector_paused():
+        return _distinct(_lines(path))
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep Python from looking for garbage: records that are read are all kept, and are no cycles.
+
+    It would go through all of them again and again, which takes longer than reading them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Record]]:
@@ -64,7 +81,8 @@ def records_in(folder: Path) -> list[Record]:
     """
     older = [path for path in sorted(folder.glob("*.jsonl")) if path.name != RECORDS]
     merged = heapq.merge(*map(_lines, older), key=lambda line: line[1].started)
-    return _distinct([*merged, *_lines(folder / RECORDS)])
+    with collector_paused():
+        return _distinct([*merged, *_lines(folder / RECORDS)])
 
 
 def upgrade(folder: Path) -> list[str]:

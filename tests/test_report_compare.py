@@ -67,8 +67,8 @@ def run(seed, slower=None, *, name="", rounds=31, machine=MACHINE, backends=("av
     return SavedRun(name or f"run {seed}", f"f{seed}", machine, records)
 
 
-def epochs_run(seed, norms):
-    contenders = (cases.Setting("svrg", "D32fM32f"), cases.Setting("halp", "D8M8"))
+def epochs_run(seed, norms, **constants):
+    contenders = (cases.Setting("svrg", "D32fM32f"), cases.Setting("halp", "D8M8", **constants))
     series = tuple(
         Series(
             contender.name,
@@ -408,6 +408,33 @@ def test_a_contender_that_is_lost_fails_the_gate():
     (shortfall,) = compare.compare([run(1), part]).shortfalls
     assert (shortfall.what, shortfall.case) == ("lost", "i8 in dot, 16, avx2")
     assert compare.compare([part, run(1)]).shortfalls == [], "what is new is no shortfall"
+
+
+@pytest.mark.parametrize("across", compare.ACROSS)
+@pytest.mark.parametrize("name", ["mu", "delta", "step_size"])
+def test_a_contender_with_another_constant_is_another(name, across):
+    """HALP with mu 8 has the name of HALP with mu 2, and is no measure of it."""
+    norms = [10.0**-k for k in range(11)]
+    two, eight, usual = (
+        epochs_run(1, norms, **constants) for constants in ({name: 2.0}, {name: 8.0}, {})
+    )
+    alike = compare.compare([two, two], across)
+    assert "HALP D8M8" in {row["contender"] for row in alike.rows}
+    assert alike.notes == alike.shortfalls == []
+    for other, told in ((eight, f"{name.replace('_', ' ')} 8.0"), (usual, "default constants")):
+        if across == "machines":  # there SVRG is what HALP is compared with, and has no row
+            with pytest.raises(ValueError, match="no case and contender in common"):
+                compare.compare([two, other], across)
+            continue
+        found = compare.compare([two, other])
+        assert {row["contender"] for row in found.rows} == {"SVRG D32fM32f"}
+        case = "figure-1, exact, avx2"
+        this = f"HALP D8M8 ({name.replace('_', ' ')} 2.0) in {case}"
+        assert found.notes == [
+            f"in A, not in B: {this}",
+            f"in B, not in A: HALP D8M8 ({told}) in {case}",
+        ]
+        assert list(map(str, found.shortfalls)) == [f"lost: {this} (B)"]
 
 
 def test_a_wrong_result_fails_the_gate_whatever_the_first_run_had():

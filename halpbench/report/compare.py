@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from msgspec import structs
+from msgspec import convert, structs
 
 from halpbench.bench import stats
+from halpbench.bench.cases import Setting
 from halpbench.bench.records import Record, identity
 from halpbench.bench.runs import SavedRun
 from halpbench.report import agreement, cells, epochs, tables
@@ -21,6 +22,9 @@ BASELINES = ("f32", epochs.F32, "halpbench")
 
 # Fields of the contenders beside a case: ignored where two runs are compared.
 BESIDE = ("dtypes", "beside", "contenders", "libraries")
+
+# Constants of a contender of epochs that its name does not hold.
+CONSTANTS = ("step_size", "mu", "delta")
 
 # Kinds of shortfalls of a run against the first one, which the gate lets pass only if asked to.
 SHORTFALLS = ("lost", "skipped", "wrong")
@@ -179,6 +183,7 @@ class _Samples:
     case: str
     backend: str
     contender: str
+    constants: str
     values: Sequence[float]
     gradient_norms: Sequence[float | None]
     diverged: bool
@@ -202,6 +207,7 @@ def _measured(
                 _describe(record),
                 record.case["backend"],
                 contender,
+                _constants(record, contender),
                 [*earlier, *values],
                 facts[contender].get("gradient_norms", ()),
                 facts[contender].get("diverged", False),
@@ -212,7 +218,17 @@ def _measured(
 def _key(record: Record, contender: str = "") -> bytes:
     """Return bytes that equal measurements of two builds share."""
     case = {name: value for name, value in record.case.items() if name not in BESIDE}
-    return identity(record.kind, case, contender)
+    return identity(record.kind, {**case, "constants": _constants(record, contender)}, contender)
+
+
+def _constants(record: Record, contender: str) -> str:
+    """Write the constants that are a contender's own, which its name does not tell."""
+    for fields in record.case.get("contenders", ()):
+        setting = convert(fields, Setting)
+        if setting.name == contender:
+            own = {name.replace("_", " "): getattr(setting, name) for name in CONSTANTS}
+            return ", ".join(f"{name} {v}" for name, v in own.items() if v is not None)
+    return ""
 
 
 def _usable(run: SavedRun) -> list[Record]:
@@ -288,9 +304,18 @@ def _lacking(
     """Name the cases that one run has and the other lacks; the contenders if only some lack."""
     missing = [samples for key, samples in one.items() if key not in another]
     known = {samples.case for samples in another.values()}
+    namesakes = {(samples.case, samples.contender) for samples in another.values()}
     return [
-        (s.case if s.case not in known else f"{s.contender} in {s.case}", s.case) for s in missing
+        (s.case if s.case not in known else f"{_named(s, namesakes)} in {s.case}", s.case)
+        for s in missing
     ]
+
+
+def _named(samples: _Samples, namesakes: Collection[tuple[str, str]]) -> str:
+    """Name a contender, with its constants where the other run has it with different ones."""
+    if (samples.case, samples.contender) not in namesakes:
+        return samples.contender
+    return f"{samples.contender} ({samples.constants or 'default constants'})"
 
 
 def _shortfalls(

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from halpbench._kernels import real_number
 
-__all__ = ["count", "one_of", "positive", "reals"]
+__all__ = ["count", "one_of", "positive", "real_array", "reals"]
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -22,6 +22,25 @@ def positive(name: str, value: float) -> float:
     return real_number(value, name, positive=True)
 
 
+def real_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return `value` in float64, of whatever shape; a copy only where it is of another type.
+
+    Raises
+    ------
+    TypeError
+        If its entries are no real numbers: complex ones, booleans and texts are not.
+    ValueError
+        If its rows differ in length.
+    """
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiuO":
+        raise TypeError(f"{name} must be real, got {given.dtype}")
+    if given.dtype.kind == "O":
+        entries = [real_number(entry, name) for entry in given.ravel()]
+        return np.array(entries, np.float64).reshape(given.shape)
+    return np.asarray(given, np.float64)
+
+
 def reals(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return a copy of `value` in float64.
 
@@ -32,13 +51,7 @@ def reals(name: str, value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.flo
     ValueError
         If it has another shape, or entries that are not finite.
     """
-    given = np.asarray(value)
-    if given.dtype.kind not in "fiuO":
-        raise TypeError(f"{name} must be real, got {given.dtype}")
-    if given.dtype.kind == "O":
-        entries = [real_number(entry, name) for entry in given.ravel()]
-        given = np.array(entries, np.float64).reshape(given.shape)
-    array = np.array(given, np.float64)
+    array = real_array(name, value).copy()
     if array.shape != shape or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite and of shape {shape}, got {array.shape}")
     return array

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halpbench._kernels import real_number
+from halpbench.arguments import real_array
 from halpbench.losses import SOFTMAX, SQUARED, Loss
 from halpbench.rows import Rows
 
@@ -94,6 +95,8 @@ class LinearProblem(ABC):
 
         Raises
         ------
+        TypeError
+            If `w` is not real.
         ValueError
             If `w` has another shape.
         """
@@ -118,10 +121,12 @@ class LinearProblem(ABC):
 
         Raises
         ------
+        TypeError
+            If the margins are not real.
         ValueError
             If the shapes do not fit.
         """
-        margins = np.asarray(margins, dtype=np.float64)
+        margins = real_array("margins", margins)
         targets = self.y if y is None else np.asarray(y, dtype=self.y.dtype)
         expected = (*targets.shape, *self.weight_shape[:-1])
         if targets.ndim != 1 or margins.shape != expected:
@@ -137,6 +142,8 @@ class LinearProblem(ABC):
 
         Raises
         ------
+        TypeError
+            If `w` is not real.
         ValueError
             If `w` has another shape.
         """
@@ -159,6 +166,8 @@ class LinearProblem(ABC):
 
         Raises
         ------
+        TypeError
+            If `w` is not real.
         ValueError
             If `w` has another shape.
         """
@@ -178,6 +187,8 @@ class LinearProblem(ABC):
 
         Raises
         ------
+        TypeError
+            If `w` is not real.
         ValueError
             If `w` has another shape.
         """
@@ -298,7 +309,7 @@ class LinearProblem(ABC):
         return 0.5 * self.l2 * float(np.vdot(w, w))
 
     def _checked_weights(self, w: ArrayLike) -> FloatArray:
-        w = np.asarray(w, dtype=np.float64)
+        w = real_array("w", w)
         if w.shape != self.weight_shape:
             raise ValueError(f"w: got shape {w.shape}, expected {self.weight_shape}")
         return w

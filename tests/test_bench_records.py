@@ -734,5 +734,5 @@ def test_no_garbage_is_looked_for_while_records_are_read(tmp_path, enabled):
         (gc.enable if before else gc.disable)()
     assert len(read) == 1000
     assert after == enabled
-    # One collection may begin before the reading does, and one when it has ended: a start and a stop.
+    # One collection may run before the reading, and one after: a start and a stop each.
     assert looked <= 4

@@ -24,7 +24,7 @@ ALLOWED = {
     "losses": set(),
     "parallel": set(),
     "objective": {"losses", "rows", "parallel"},
-    "problems": {"kernels", "losses", "rows"},
+    "problems": {"arguments", "kernels", "losses", "rows"},
     "datafiles": set(),
     "datasets": {"datafiles"},
     "solvers": {

@@ -329,6 +329,22 @@ def test_wrong_weights(make):
 
 
 @pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("dtype", [complex, str, bool, "M8[D]"])
+def test_weights_and_margins_are_real_numbers(make, dtype):
+    """A complex number had lost its imaginary part, a text was read."""
+    problem = make()
+    w, margins = np.zeros(problem.weight_shape), problem.margins(np.zeros(problem.weight_shape))
+    methods = (problem.loss, problem.gradient, problem.loss_and_gradient, problem.margins)
+    for given in (w.astype(int).astype(dtype), w.astype(int).astype(dtype).astype(object)):
+        for method in methods:
+            with pytest.raises(TypeError, match=r"^w must be (a )?real"):
+                method(given)
+    with pytest.raises(TypeError, match=r"^margins must be real"):
+        problem.margin_derivative(margins.astype(int).astype(dtype))
+    assert problem.loss(w.astype(int)) == problem.loss(w.astype(object)) == problem.loss(w)
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_wrong_margins(make):
     problem = make()
     with pytest.raises(ValueError, match=r"margins: got shape \(2, 9\), expected \(60"):

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from halpbench.bench import schema
+from halpbench.bench.cases import Setting
 from halpbench.bench.schema import SCHEMA
 from halpbench.bench.upgrade import upgraded
 
@@ -120,6 +121,15 @@ class Record(msgspec.Struct, frozen=True, eq=False, forbid_unknown_fields=True):
     def identity(self) -> bytes:
         """Bytes that two records share exactly if they are of the same case, machine and build."""
         return identity(self.kind, self.case, self.fingerprint)
+
+    def constants(self, contender: str) -> dict[str, Any]:
+        """Return the constants that a contender has of its own, which its name does not tell."""
+        settings = self.case.get("contenders", ()) if self.kind in ("epochs", "curves") else ()
+        for setting in (msgspec.convert(fields, Setting) for fields in settings):
+            if setting.name == contender:
+                given = {name: getattr(setting, name) for name in ("step_size", "mu", "delta")}
+                return {name: value for name, value in given.items() if value is not None}
+        return {}
 
     def to_json(self) -> str:
         """One line of JSON without its line end. NaN and infinities are written as null."""

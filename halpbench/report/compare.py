@@ -5,10 +5,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from msgspec import convert, structs
+from msgspec import structs
 
 from halpbench.bench import stats
-from halpbench.bench.cases import Setting
 from halpbench.bench.records import Record, identity
 from halpbench.bench.runs import SavedRun
 from halpbench.report import agreement, cells, epochs, tables
@@ -22,9 +21,6 @@ BASELINES = ("f32", epochs.F32, "halpbench")
 
 # Fields of the contenders beside a case: ignored where two runs are compared.
 BESIDE = ("dtypes", "beside", "contenders", "libraries")
-
-# Constants of a contender of epochs that its name does not hold.
-CONSTANTS = ("step_size", "mu", "delta")
 
 # Kinds of shortfalls of a run against the first one, which the gate lets pass only if asked to.
 SHORTFALLS = ("lost", "skipped", "wrong")
@@ -222,13 +218,8 @@ def _key(record: Record, contender: str = "") -> bytes:
 
 
 def _constants(record: Record, contender: str) -> str:
-    """Write the constants that are a contender's own, which its name does not tell."""
-    for fields in record.case.get("contenders", ()):
-        setting = convert(fields, Setting)
-        if setting.name == contender:
-            own = {name.replace("_", " "): getattr(setting, name) for name in CONSTANTS}
-            return ", ".join(f"{name} {v}" for name, v in own.items() if v is not None)
-    return ""
+    constants = record.constants(contender)
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in constants.items())
 
 
 def _usable(run: SavedRun) -> list[Record]:

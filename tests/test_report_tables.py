@@ -85,6 +85,28 @@ def test_bandwidth_beside_the_speedup_is_that_of_as_much_memory(store):
     assert f64["read_gigabytes_per_second"] == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(
+    ("read_ns", "shown"),
+    [
+        ((20_000,) * 9, "25%"),
+        ((20_000,) * 4 + (18_000,) * 3, "25%"),
+        ((20_000,) * 5 + (9_000,) * 4, cells.UNKNOWN),
+        ((20_000, 16_000, 26_000), "~25%"),
+    ],
+)
+def test_a_share_of_read_is_as_sure_as_the_speed_of_reading(tmp_path, read_ns, shown):
+    """On a busy machine it said 2281 %, of a speed that nothing was known of."""
+    store = Store(tmp_path, "busy-cpu")
+    store.add_machine("f", MACHINE)
+    series = Series("i8", {"calls": tuple(10 * ns for ns in read_ns)}, {"calls": 10, "bytes": 1})
+    store.add(kernel("read", 100_000, {}, series=(series,)))
+    norms = [10.0 * 0.5**epoch for epoch in range(12)]
+    store.add(epochs((epochs_series("HALP D8M8", 100_000, 1, norms),)))
+    made = report(store, "epochs")
+    table = made.tables[0]
+    assert table.rows[0][table.header.index("of read")] == shown
+
+
 def test_convergence_numbers(store):
     data = report(store, "convergence").data
     reached = row(data["reached"], contender="HALP D8M8", gradient_norm=1e-1)
@@ -95,6 +117,15 @@ def test_convergence_numbers(store):
     assert [r["epoch"] for r in trajectory] == [0, 1, 2, 3]
     assert [r["gradient_norm"] for r in trajectory] == [10.0, 0.5, 0.05, 0.004]
     assert trajectory[0]["seconds"] == 0
+
+
+def test_times_of_a_single_run_are_marked(store):
+    """One run says nothing of the scatter: no third digit, and a mark with its legend."""
+    (table,) = (t for t in report(store, "convergence").tables if t.title.startswith("Time to"))
+    lines = {name: times for name, *times in table.rows}
+    assert lines["HALP D8M8"] == ["~900 us", "~1.0 ms", "~1.1 ms"]
+    assert all(cell == "-" or cell.startswith("~") for times in lines.values() for cell in times)
+    assert set(cells.LEGEND) <= set(table.all_notes)
 
 
 def test_updates_are_compared_with_the_op_beside_them(store):

@@ -388,7 +388,8 @@ def shaped(line: bytes) -> AnyRecord:
     msgspec.ValidationError
         The message says what differs, and where.
     """
-    return _decoder.decode(line)
+    record: AnyRecord = _decoder.decode(line)
+    return record
 
 
 def normal_case(kind: str, case: Any) -> bytes:

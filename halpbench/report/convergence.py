@@ -86,7 +86,7 @@ def _norm_table(record: Record, trajectories: Sequence[Sequence[Row]]) -> Table:
 def _time_table(record: Record, firsts: Sequence[Sequence[Row]], targets: Sequence[float]) -> Table:
     lines = []
     for series, rows in zip(record.series, firsts, strict=True):
-        times = ("-" if row["epoch"] is None else cells.seconds(row["seconds"]) for row in rows)
+        times = ("-" if row["epoch"] is None else _once_measured(row["seconds"]) for row in rows)
         lines.append([series.contender, *times])
     return Table(
         f"Time to reach a gradient norm: {cells.title_of(record)}",
@@ -115,3 +115,8 @@ def _targets(all_series: Sequence[Series]) -> list[float]:
     start = max(series.facts["gradient_norms"][0] for series in all_series)
     powers = range(math.ceil(math.log10(start)) - 1, math.ceil(math.log10(min(norms))) - 1, -1)
     return [10.0**power for power in powers][-MOST_TARGETS:]
+
+
+def _once_measured(value: float) -> cells.Cell:
+    """Write a time of a single run: nothing is known of its scatter."""
+    return cells.time({"seconds": value, "repetitions": 1}, "seconds")

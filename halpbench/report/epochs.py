@@ -93,8 +93,9 @@ def _row(record: Record, series: Series, bandwidths: Mapping[int, float]) -> Row
     }
     bandwidth = _read_bandwidth(bandwidths, series.facts["data_bytes"])
     if bandwidth is not None:
-        row["read_gigabytes_per_second"] = bandwidth
-        row["share_of_read"] = row["inner_gigabytes_per_second"] / bandwidth
+        row["read_gigabytes_per_second"] = bandwidth.value
+        share = _share(cells.estimate(row, "inner_gigabytes_per_second"), bandwidth)
+        row |= {**cells.columns("share_of_read", share), "share_repetitions": share.count}
     for short in BASELINES:
         baseline = _baseline(record, short, batch_size)
         if baseline is None:
@@ -190,7 +191,8 @@ def _speedups(record: Record, rows: Sequence[Row]) -> Table:
 def _share_of_read(row: Row) -> cells.Cell:
     if "share_of_read" not in row:
         return cells.Cell("")
-    return cells.share(row["share_of_read"], cells.estimate(row, "inner_ns_per_step"))
+    share = cells.estimate(row, "share_of_read", row["share_repetitions"])
+    return cells.share(share.value, share)
 
 
 def _milliseconds(row: Row) -> cells.Cell:
@@ -217,16 +219,30 @@ def _throughput(count: float, ns: stats.Estimate) -> Row:
     return {name: count / ns.value, f"{name}_low": count / ns.high, f"{name}_high": count / ns.low}
 
 
-def _bandwidths(records: Sequence[Record]) -> dict[int, float]:
+def _share(inner: stats.Estimate, bandwidth: stats.Estimate) -> stats.Estimate:
+    """Divide the throughput of an inner loop by that of reading; both scatter."""
+    return stats.Estimate(
+        inner.value / bandwidth.value,
+        inner.low / bandwidth.high,
+        inner.high / bandwidth.low,
+        min(inner.count, bandwidth.count),
+    )
+
+
+def _bandwidths(records: Sequence[Record]) -> dict[int, stats.Estimate]:
     """Return the measured GB/s of reading, by the bytes of the array."""
-    return {
-        record.case["n"]: record.case["n"] / float(np.median(cells.per_call(record.series[0])))
-        for record in records
-        if cells.read_only(record)
-    }
+    bandwidths = {}
+    for record in records:
+        if cells.read_only(record):
+            size, ns = record.case["n"], stats.median(cells.per_call(record.series[0]))
+            ends = (size / ns.value, size / ns.high, size / ns.low)
+            bandwidths[size] = stats.Estimate(*ends, ns.count)
+    return bandwidths
 
 
-def _read_bandwidth(bandwidths: Mapping[int, float], data_bytes: int) -> float | None:
+def _read_bandwidth(
+    bandwidths: Mapping[int, stats.Estimate], data_bytes: int
+) -> stats.Estimate | None:
     """Find the measured GB/s of reading the smallest array that is no smaller than the data."""
     if not bandwidths:
         return None

@@ -1,13 +1,14 @@
 """The figures of the benchmark: that they are drawn, show every contender, and repeat exactly."""
 
 import csv
+import itertools
 
 import pytest
 
 pytest.importorskip("matplotlib")
 
 from halpbench.report import figures, pictures
-from halpbench.report.figures import looks, speedups
+from halpbench.report.figures import looks, roofline, speedups
 from halpbench.report.tables import Report
 
 NAMES = ("SVRG D64fM64f", "SVRG D32fM32f", "HALP D16M16", "HALP D8M16", "HALP D8M8")
@@ -133,6 +134,30 @@ def test_colours_tell_algorithms_and_dashes_precisions():
     assert len({str(look[1:]) for look in looks.LOOKS.values()}) == len(looks.LOOKS)
     assert len({shade for shade, _ in speedups.SHADES.values()}) == len(speedups.BARS)
     assert len({hatch for _, hatch in speedups.SHADES.values()}) == len(speedups.BARS)
+
+
+def test_names_in_the_roofline_cover_no_other_name():
+    """Kernels of a smoke run lie close together; of those in one place only some have room."""
+    ceilings = {
+        "read": [{"level": "L1", "backend": "avx2", "threads": 1, "gigabytes_per_second": 300.0}],
+        "multiply_add": [{"backend": "avx2", "dtype": "i8", "giga_per_second": 90.0}],
+    }
+    rows = [
+        roofline_row(what=what, dtypes=dtype, giga_multiply_adds_per_second=9.0 + shift)
+        for shift, dtype in enumerate(("i8", "i16", "f32"))
+        for what in ("dot", "gemv", "axpy", "ger")
+    ]
+    report = Report("roofline", {"roofline": rows}, [], {"ceilings": ceilings}, "")
+    from matplotlib import rc_context
+
+    with rc_context(pictures.STYLE):
+        (picture,) = roofline.roofline_panels(report)
+    texts = [text for text in picture.figure.axes[0].texts if not text.get_rotation()]
+    assert {"dot", "gemv", "axpy", "ger"} <= {text.get_text() for text in texts}
+    boxes = [text.get_window_extent() for text in texts]
+    assert not [
+        (one, other) for one, other in itertools.combinations(boxes, 2) if one.overlaps(other)
+    ]
 
 
 def roofline_row(part="calls", what="dot", **changes):

@@ -61,7 +61,7 @@ def _mark_best(rows: Sequence[Row]) -> None:
             row["best_batch"] = row is fastest
 
 
-def _row(record: Record, series: Series, bandwidths: Mapping[int, float]) -> Row:
+def _row(record: Record, series: Series, bandwidths: Mapping[int, stats.Estimate]) -> Row:
     steps, n_samples = record.facts["epoch_length"], record.facts["n_samples"]
     norms = series.facts["gradient_norms"]
     plain, batch_size = batch_of(series)

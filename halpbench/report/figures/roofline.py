@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # A marker for the level of memory that the operands are read from.
 LEVEL_MARKERS = {"L1": "o", "L2": "s", "L3": "^", "L4": "v", "DRAM": "D"}
 ROOFS_APART = 1.2  # closer ones share a label
+# Where the name of a mark may stand, best first: points to the right and up, and the side of the
+# name that lies there.
+SPOTS = tuple((x, y, side) for y in (2, -6, 9, -13) for x, side in ((3, "left"), (-3, "right")))
 
 
 def roofline_panels(report: Report) -> Iterator[Picture]:
@@ -35,6 +38,7 @@ def roofline_panels(report: Report) -> Iterator[Picture]:
     lowest = min(row["giga_multiply_adds_per_second"] for row in rows) / 1.5
     peaks = report.machine["ceilings"]["multiply_add"]
     highest = max(row["giga_per_second"] for row in peaks if row["backend"] in backends)
+    named: list[tuple[Axes, list[Row]]] = []
     for line, backend in zip(axes, backends, strict=True):
         for place, steps in zip(line, (False, True), strict=True):
             place.set_xscale("log", base=2)
@@ -49,10 +53,14 @@ def roofline_panels(report: Report) -> Iterator[Picture]:
                 for row in rows
                 if row["backend"] == backend and (row["part"] != "calls") == steps
             ]
-            _below_roof(place, selected, letters)
+            _below_roof(place, selected)
+            named.append((place, selected))
     figure.supxlabel("multiply-adds for each byte read", fontsize=8)
     figure.supylabel("billions of multiply-adds a second", fontsize=8)
     figure.legend(handles=_roofline_legend(rows), loc="outside upper center", ncols=len(DTYPES) + 1)
+    figure.draw_without_rendering()  # only then it is known which names would cover each other
+    for place, selected in named:
+        _name_marks(place, selected, letters)
     yield Picture(
         "roofline",
         figure,
@@ -60,7 +68,8 @@ def roofline_panels(report: Report) -> Iterator[Picture]:
         "that takes longest. Sloping: the measured bandwidth of each level, read by one thread. "
         "Level: the measured multiply-adds a second of each type. The roof over a mark is the line "
         "of its own level and type. Hollow marks: updates and inner steps, which also round. "
-        "The name of a kernel stands at the highest of its marks of a type, which differ in size; "
+        "The name of a kernel stands at the highest of its marks of a type, which differ in size, "
+        "if there is room for it; "
         f"steps of solvers, data quantized, have the letter of the problem: {_key(letters)}.",
         report.data["roofline"],
     )
@@ -129,32 +138,55 @@ def _fraction(value: float, _: int | None = None) -> str:
     return f"{value:g}" if value >= 1 else f"1/{1 / value:g}"
 
 
-def _below_roof(axes: Axes, rows: Sequence[Row], letters: Mapping[str, str]) -> None:
-    """Draw marks, and a name at the highest of those that differ in size alone."""
-    named: set[tuple[str, str, str]] = set()
-    for row in sorted(rows, key=lambda row: -row["giga_multiply_adds_per_second"]):
-        place = row["multiply_adds_per_byte"], row["giga_multiply_adds_per_second"]
+def _place(row: Row) -> tuple[float, float]:
+    return row["multiply_adds_per_byte"], row["giga_multiply_adds_per_second"]
+
+
+def _below_roof(axes: Axes, rows: Sequence[Row]) -> None:
+    for row in rows:
         color = DTYPES[row["dtypes"].split("+")[0]][0]
         hollow = row["part"] == "inner" or row["what"] in ("axpy", "ger")
         axes.plot(
-            *place,
+            *_place(row),
             color=color,
             marker=LEVEL_MARKERS.get(row["level"], "*"),
             markersize=4,
             markeredgewidth=0.8,
             markerfacecolor="white" if hollow else color,
         )
-        key = row["what"], row["dtypes"], row["part"]
-        if key in named:
-            continue
-        named.add(key)
-        axes.annotate(
-            letters.get(row["what"]) or row["what"],
-            place,
-            xytext=(3, 2),
-            textcoords="offset points",
-            fontsize=5,
-        )
+
+
+def _name_marks(axes: Axes, rows: Sequence[Row], letters: Mapping[str, str]) -> None:
+    """Write a name at the highest of the marks that differ in size alone.
+
+    No name covers another one, or the label of a level roof: those without room are left out.
+    Marks and the labels of sloping roofs are covered where there is no better spot.
+    """
+    level = [text for text in axes.texts if not text.get_rotation()]
+    taken = [text.get_window_extent() for text in level]
+    better_free = [text.get_window_extent() for text in axes.texts if text not in level]
+    better_free += [line.get_window_extent() for line in axes.lines if line.get_marker() != "None"]
+    highest: dict[tuple[str, str, str], Row] = {}
+    for row in sorted(rows, key=lambda row: -row["giga_multiply_adds_per_second"]):
+        highest.setdefault((row["what"], row["dtypes"], row["part"]), row)
+    for row in highest.values():
+        boxes = {}
+        for right, up, side in SPOTS:
+            name = axes.annotate(
+                letters.get(row["what"]) or row["what"],
+                _place(row),
+                xytext=(right, up),
+                textcoords="offset points",
+                ha=side,
+                fontsize=5,
+                in_layout=False,
+            )
+            boxes[name] = name.get_window_extent()
+        free = [name for name, box in boxes.items() if not box.count_overlaps(taken)]
+        best = min(free, key=lambda name: boxes[name].count_overlaps(better_free), default=None)
+        for name in boxes.keys() - {best}:
+            name.remove()
+        taken += [boxes[best]] if best else []
 
 
 def _roofline_legend(rows: Sequence[Row]) -> list[Any]:

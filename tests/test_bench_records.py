@@ -3,6 +3,7 @@
 import cProfile
 import gc
 import json
+import lzma
 import os
 import pstats
 import re
@@ -634,12 +635,12 @@ def test_kinds_of_schema_1_are_merged_by_time_and_come_first(tmp_path):
 def test_an_upgrade_changes_nothing_but_the_files(tmp_path):
     store_ = old_folder(tmp_path)
     before = store_.records(), store_.machines()
-    assert store.upgrade(store_.raw) == []
+    assert store.rewrite(store_.raw) == []
     assert sorted(os.listdir(store_.raw)) == ["machine.json", "records.jsonl"]
     assert (store_.records(), store_.machines()) == before
     content = (store_.raw / "records.jsonl").read_bytes()
     assert b'"schema":1' not in content
-    assert store.upgrade(store_.raw) == []
+    assert store.rewrite(store_.raw) == []
     assert (store_.raw / "records.jsonl").read_bytes() == content
 
 
@@ -648,7 +649,7 @@ def test_an_upgrade_leaves_a_folder_with_foreign_lines_alone(tmp_path):
     with open(store_.raw / "call.jsonl", "a") as file:
         file.write('{"schema": 1, "ki')
     before = {path: path.read_bytes() for path in store_.raw.iterdir()}
-    (message,) = store.upgrade(store_.raw)
+    (message,) = store.rewrite(store_.raw)
     assert "call.jsonl, line 2 skipped: not JSON" in message
     assert {path: path.read_bytes() for path in store_.raw.iterdir()} == before
 
@@ -656,26 +657,72 @@ def test_an_upgrade_leaves_a_folder_with_foreign_lines_alone(tmp_path):
 def test_an_upgrade_on_a_full_disk_loses_nothing(tmp_path):
     store_ = old_folder(tmp_path)
     before = {path: path.read_bytes() for path in store_.raw.iterdir()}
-    with files_limited_to(100), pytest.raises(OSError, match="File too large"):
-        store.upgrade(store_.raw)
-    assert {path: path.read_bytes() for path in store_.raw.iterdir()} == before
+    for packed in (False, True):
+        with files_limited_to(100), pytest.raises(OSError, match="File too large"):
+            store.rewrite(store_.raw, packed=packed)
+        assert {path: path.read_bytes() for path in store_.raw.iterdir()} == before
+
+
+def test_packed_records_are_read_and_continued(tmp_path):
+    store_ = Store(tmp_path, "cpu")
+    for n in range(20):
+        store_.add(record(n))
+    lines = (store_.raw / "records.jsonl").read_bytes()
+    assert store.rewrite(store_.raw, packed=True) == []
+    assert os.listdir(store_.raw) == ["records.jsonl.xz"]
+    path = store_.raw / "records.jsonl.xz"
+    assert path.stat().st_size < len(lines) / 4
+    assert lzma.decompress(path.read_bytes()) == lines
+    assert store.read(path) == store_.records() == [record(n) for n in range(20)]
+    store_.add(record(20))
+    assert (store_.raw / "records.jsonl").exists(), "what is new is appended to a file of its own"
+    assert store_.records() == [record(n) for n in range(21)]
+    assert store.rewrite(store_.raw, packed=True) == []
+    assert os.listdir(store_.raw) == ["records.jsonl.xz"]
+    assert store.rewrite(store_.raw) == []
+    assert os.listdir(store_.raw) == ["records.jsonl"]
+    assert store_.records() == [record(n) for n in range(21)]
+
+
+def test_packed_records_that_are_damaged_are_named_and_kept(tmp_path):
+    store_ = Store(tmp_path, "cpu")
+    store_.add(record(0))
+    store.rewrite(store_.raw, packed=True)
+    path = store_.raw / "records.jsonl.xz"
+    whole = path.read_bytes()
+    store_.add(record(1))
+    for damaged in (whole[:-20], whole[:50] + b"?" + whole[51:], b"no archive"):
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match=r"records\.jsonl\.xz skipped: "):
+            assert store_.records() == [record(1)]
+        for packed in (False, True):
+            assert len(store.rewrite(store_.raw, packed=packed)) == 1
+            assert path.read_bytes() == damaged
 
 
 # ---- The committed records, and the JSON Schema --------------------------------------------------
 
 RESULTS = Path(__file__).parents[1] / "results"
-COMMITTED = sorted(RESULTS.rglob("raw/*/*.jsonl"))
+COMMITTED = sorted(
+    path
+    for path in RESULTS.rglob("raw/*/*.jsonl*")
+    if "smoke" not in path.relative_to(RESULTS).parts
+)
 
 
 def lines():
-    return [line for path in COMMITTED for line in path.read_bytes().split(b"\n") if line]
+    contents = (
+        lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+        for path in COMMITTED
+    )
+    return [line for content in contents for line in content.split(b"\n") if line]
 
 
 def test_committed_records_are_of_this_schema():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = [record for path in COMMITTED for record in store.read(path)]
-    assert {path.name for path in COMMITTED} == {"records.jsonl"}
+    assert {path.name for path in COMMITTED} <= {"records.jsonl", "records.jsonl.xz"}
     assert len(found) == len(lines()) > 600
     assert all(record.schema == 2 and record.measured for record in found)
     kinds = {"kernel", "call", "epochs", "optimum", "fits", "curves", "theory", "training"}

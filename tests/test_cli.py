@@ -1,9 +1,11 @@
 """The command line: what it prints, writes and returns."""
 
 import json
+import lzma
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -255,6 +257,24 @@ def test_old_records_are_upgraded(bench, tmp_path, capsys):
     assert f"upgraded: {folder}" in capsys.readouterr().err
     assert not old.exists()
     assert len(Store(tmp_path, folder.name).records()) == 2
+
+
+def test_records_are_packed(bench, tmp_path, capsys):
+    bench()
+    (folder,) = (tmp_path / "raw").iterdir()
+    before = Store(tmp_path, folder.name).records()
+    kernels = tmp_path / "kernels" / folder.name / "Linux" / "0001_run.json"
+    kernels.parent.mkdir(parents=True)
+    kernels.write_text('{"benchmarks": []}')
+    assert cli.main(["records", "pack", "--results", str(tmp_path)]) == 0
+    error = capsys.readouterr().err
+    assert f"packed: {folder}, {kernels}.xz" in error
+    assert Store(tmp_path, folder.name).records() == before
+    assert os.listdir(kernels.parent) == ["0001_run.json.xz"]
+    assert lzma.decompress(Path(f"{kernels}.xz").read_bytes()) == b'{"benchmarks": []}'
+    assert bench() == 0
+    assert capsys.readouterr().err.count(": reused") == 2, "what is packed is not run again"
+    assert not (folder / "records.jsonl").exists()
 
 
 def test_report_without_records(tmp_path, capsys):

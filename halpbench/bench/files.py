@@ -43,8 +43,14 @@ def append(path: Path, line: bytes) -> None:
                 raise
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file as a whole: readers see the old content or the new, never a part.
+
+    Parameters
+    ----------
+    path : Path
+    content : str or bytes
+        Text is written in UTF-8.
 
     Raises
     ------
@@ -55,8 +61,8 @@ def write_atomic(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes files that only their owner can read; results are for everybody.

@@ -1,7 +1,12 @@
-"""Store of records: a folder for each machine, with ``records.jsonl`` and ``machine.json``."""
+"""Store of records: a folder for each machine, with ``records.jsonl`` and ``machine.json``.
+
+Records are appended to ``records.jsonl``. Those that are kept for good may be packed, into
+``records.jsonl.xz``; they come before the others.
+"""
 
 import gc
 import heapq
+import lzma
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,11 +20,15 @@ from halpbench.bench.files import LockedError, append, naming, take, write_atomi
 from halpbench.bench.records import SCHEMA, Record, RecordError, encode, parse
 
 RECORDS = "records.jsonl"
+PACKED_SUFFIX = ".xz"
+PACKED = RECORDS + PACKED_SUFFIX
 MACHINES = "machine.json"
 
 
 def read(path: Path) -> list[Record]:
     """Read the records of a JSON Lines file, oldest first; a file that is absent holds none.
+
+    The file may be packed, with the name ending in ``.xz``.
 
     A line that is not a record, such as one cut short by a crash, is named in a warning and left
     where it is; so is a file that cannot be read, and a record that stands there twice.
@@ -47,10 +56,15 @@ def _lines(path: Path) -> Iterator[tuple[str, Record]]:
     """Yield the records of a file, each with the place where it stands."""
     try:
         content = path.read_bytes()
+        if path.suffix == PACKED_SUFFIX:
+            content = lzma.decompress(content)
     except FileNotFoundError:
         return
     except OSError as error:
         warnings.warn(f"{path} skipped: {error.strerror}", stacklevel=5)
+        return
+    except lzma.LZMAError as error:
+        warnings.warn(f"{path} skipped: {error}", stacklevel=5)
         return
     # Not splitlines: it also splits at carriage returns.
     for number, line in enumerate(content.split(b"\n"), start=1):
@@ -82,19 +96,25 @@ def records_in(folder: Path) -> list[Record]:
     older = [path for path in sorted(folder.glob("*.jsonl")) if path.name != RECORDS]
     merged = heapq.merge(*map(_lines, older), key=lambda line: line[1].started)
     with collector_paused():
-        return _distinct([*merged, *_lines(folder / RECORDS)])
+        return _distinct([*merged, *_lines(folder / PACKED), *_lines(folder / RECORDS)])
 
 
-def upgrade(folder: Path) -> list[str]:
-    """Write the records of a folder as this schema has them, all into ``records.jsonl``.
+def rewrite(folder: Path, *, packed: bool = False) -> list[str]:
+    """Write the records of a folder as this schema has them, all into one file.
 
-    Files of older schemas are removed once their records are on disk. A file with a line that is
-    not a record stays as it is, and so do all others.
+    The other files are removed once their records are on disk. A file with a line that is not a
+    record stays as it is, and so do all others.
+
+    Parameters
+    ----------
+    folder : Path
+    packed : bool
+        Write ``records.jsonl.xz``, in place of ``records.jsonl``.
 
     Returns
     -------
     list of str
-        Warnings: the lines that keep the folder from being upgraded; none if it has been.
+        Warnings: the lines that keep the folder from being rewritten; none if it has been.
 
     Raises
     ------
@@ -108,14 +128,21 @@ def upgrade(folder: Path) -> list[str]:
         records = records_in(folder)
     if caught or not records:
         return [str(warning.message) for warning in caught]
-    write_atomic(folder / RECORDS, "".join(record.to_json() + "\n" for record in records))
-    for path in folder.glob("*.jsonl"):
-        if path.name != RECORDS:
-            path.unlink()
+    content = "".join(record.to_json() + "\n" for record in records)
+    target = folder / (PACKED if packed else RECORDS)
+    write_atomic(target, pack(content.encode()) if packed else content)
+    for path in (*folder.glob("*.jsonl"), folder / PACKED):
+        if path != target:
+            path.unlink(missing_ok=True)
     machines = _machine_file(folder / MACHINES)
     if machines:
         _write_machines(folder / MACHINES, machines)
     return []
+
+
+def pack(content: bytes) -> bytes:
+    """Compress; ``xz --decompress`` and `lzma` have the content back."""
+    return lzma.compress(content, preset=9)
 
 
 @dataclass(frozen=True)

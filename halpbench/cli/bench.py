@@ -1,12 +1,15 @@
 """``halpbench bench | report``: the main job, and its tables again."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from halpbench.bench import ceilings, dots, loop, machine, own, runner, suites
 from halpbench.bench.cases import Planned
+from halpbench.bench.files import write_atomic
 from halpbench.bench.runs import SavedRun
 from halpbench.bench.schema import full_case
 from halpbench.bench.store import Store, stores
@@ -27,6 +30,9 @@ from halpbench.cli.common import (
     warn,
 )
 from halpbench.report import placement, tables
+
+if TYPE_CHECKING:
+    from halpbench.report.page import Results
 
 # The promise is 10 minutes and 1 minute from start to end; a case that has begun is finished, so
 # that none may begin later than this. The ceilings are measured before.
@@ -70,9 +76,19 @@ def add_commands(add: Add) -> None:
         _report,
         "example:\n  halpbench report --results results\n\n"
         "Writes RESULTS/tables, RESULTS/figures and RESULTS/report.html: one page that holds it\n"
-        "all and needs no network, with all machines that have records below RESULTS/raw.",
+        "all and needs no network, with all machines that have records below RESULTS/raw,\n"
+        "RESULTS/paper/raw and RESULTS/deep/raw.",
     )
     add_results_option(command)
+    command.add_argument(
+        "--documents",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="write the numbers of the machine measured last into the blocks of these documents, "
+        "and the pictures that they show to RESULTS/readme",
+    )
 
 
 def _bench(options: argparse.Namespace) -> None:
@@ -151,23 +167,68 @@ def _tasks(
 
 
 def _report(options: argparse.Namespace) -> None:
-    from halpbench.report import figures, page
+    from halpbench.report import page
 
     root = results(options)
     machines = [page.read(store) for store in stores(root)]
-    if not machines:
+    others = page.read_experiments(root)
+    if not [*machines, *others]:
         raise FileNotFoundError(
             f"no raw records below {(root / 'raw').absolute()}; `halpbench bench` makes them"
         )
     content = []
-    for store, reports in ((known.store, known.reports) for known in machines):
-        tables.write(store, reports)
-        drawn = figures.draw(reports, root / "figures" / store.machine)
-        content += [tables.as_json(report) for report in reports]
+    for found in machines:
+        _write_tables(found, root)
+        content += [tables.as_json(report) for report in found.reports]
         if not options.json:
-            tables.show(reports, console())
-        drawn = [path.absolute() for path in drawn]
-        say(f"tables: {store.tables.absolute()}; figures: {', '.join(map(str, drawn)) or 'none'}")
-    say(f"page: {page.write(root, machines).absolute()}")
+            tables.show(found.reports, console())
+    for found in others:
+        _draw_experiments(found, root)
+    say(f"page: {page.write(root, machines, others).absolute()}")
+    if options.documents:
+        _write_documents(options.documents, machines, others, root)
     if options.json:
         print_json(content)
+
+
+def _write_tables(found: Results, root: Path) -> None:
+    """Write the tables and figures of a machine."""
+    from halpbench.report import figures
+
+    tables.write(found.store, found.reports)
+    drawn = figures.draw(found.reports, root / "figures" / found.store.machine)
+    say(f"tables: {found.store.tables.absolute()}; figures: {_listed(drawn)}")
+
+
+def _draw_experiments(found: Results, root: Path) -> None:
+    """Draw the experiments of a machine."""
+    from halpbench.report import experiments, page
+    from halpbench.report.pictures import save
+
+    folder = root / "figures" / found.store.machine
+    drawn = experiments.each(found.records, lambda make: save(make, folder, page.heading(found)))
+    say(f"figures of {found.store.root.absolute()}: {_listed(drawn)}")
+
+
+def _write_documents(
+    paths: Sequence[Path], machines: Sequence[Results], others: Sequence[Results], root: Path
+) -> None:
+    """Bring the numbers in documents, and their pictures, up to date: all or none."""
+    from halpbench.report import documents, page
+
+    measured = page.by_time(machines)
+    if not measured:
+        raise FileNotFoundError(
+            f"no raw records below {root / 'raw'}; `halpbench bench` makes them"
+        )
+    latest = measured[-1]
+    texts = {path: documents.fill(path.read_text(encoding="utf-8"), latest) for path in paths}
+    paper = [found for found in page.by_time(others) if found.store.root == root / "paper"]
+    drawn = documents.draw(latest, paper[-1] if paper else None, root / "readme")
+    for path, text in texts.items():
+        write_atomic(path, text)
+    say(f"documents: {_listed([*paths, *drawn])}")
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path.absolute()) for path in paths) or "none"

@@ -21,7 +21,7 @@ from halpbench.cli.common import (
     show,
     warn,
 )
-from halpbench.report import cells
+from halpbench.report import cells, tables
 from halpbench.report import deep as report
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def add_commands(add: Add) -> None:
         "  halpbench deep resnet --size paper --device cuda --download\n"
         "  halpbench deep lstm --algorithm halp --bits 4,8 --lr 2,4 --mu 0.1,0.3 --seeds 100\n\n"
         "With --algorithm, all combinations of the constants given: a grid search. Records go to\n"
-        "RESULTS/deep/raw, figures to RESULTS/figures. The same command continues an interrupted\n"
-        "run, from its last finished epoch.",
+        "RESULTS/deep/raw, figures to RESULTS/figures/MACHINE. The same command continues an\n"
+        "interrupted run, from its last finished epoch.",
     )
     command.add_argument("task", choices=("lstm", "resnet"))
     command.add_argument(
@@ -172,7 +172,10 @@ def trained(
 
 def draw(records: Sequence[Record], root: Path) -> list[str]:
     """Draw the figure of a task, and say where it is."""
-    paths = [str(path.absolute()) for path in report.draw(records, root / "figures")]
+    this_machine = machine.record()
+    folder = root / "figures" / machine.slug(this_machine)
+    drawn = report.draw(records, folder, tables.origin(this_machine))
+    paths = [str(path.absolute()) for path in drawn]
     say(f"{records[0].case['task']['name']}: {', '.join(paths) or 'nothing to draw'}")
     return paths
 

@@ -33,7 +33,7 @@ def add_commands(add: Add) -> None:
         "                                    PyTorch; names: lstm, resnet\n"
         "  halpbench figures --data my.csv   convergence on data of your own\n\n"
         "Raw records go to RESULTS/paper/raw (of deep learning to RESULTS/deep/raw), pictures to\n"
-        "RESULTS/figures. An interrupted run is continued by the same command.",
+        "RESULTS/figures/MACHINE. An interrupted run is continued by the same command.",
     )
     command.add_argument(
         "names",
@@ -74,7 +74,7 @@ def _todo(options: argparse.Namespace) -> dict[str, list[Planned]]:
 
 
 def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
-    from halpbench.report import paper
+    from halpbench.report import paper, tables
 
     root = results(options, options.suite, own=options.data is not None)
     todo = _todo(options)
@@ -90,7 +90,8 @@ def _paper(options: argparse.Namespace) -> dict[str, list[str]]:
                 records = experiments.run(
                     wanted, store, fingerprint, fresh=options.fresh, on_event=show
                 )
-            paths = paper.draw(name, records, root / "figures")
+            folder = root / "figures" / store.machine
+            paths = paper.draw(name, records, folder, tables.origin(this_machine))
             written[name] = [str(path.absolute()) for path in paths]
             say(f"{name}: {', '.join(written[name]) or 'nothing to draw'}")
     return written

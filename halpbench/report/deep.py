@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from halpbench.bench import stats
-from halpbench.bench.records import Record
+from halpbench.bench.records import Record, identity
 from halpbench.report.cells import Row, Table, columns
 from halpbench.report.pictures import COLORS, Picture, new_figure, save_records
 
@@ -85,9 +85,24 @@ def table(records: Sequence[Record]) -> Table:
     return Table(f"{task['name']} ({task['size']})", header, rows, notes)
 
 
-def draw(records: Sequence[Record], folder: Path) -> list[Path]:
+def task(record: Record) -> str:
+    """Name the task and the size of a record's training run."""
+    return f"{record.case['task']['name']}, {record.case['task']['size']}"
+
+
+def without_search(records: Sequence[Record]) -> list[Record]:
+    """Leave out the runs of a search for constants: those have fewer seeds than the results."""
+    alike: dict[bytes, list[Record]] = {}
+    for record in records:
+        case = {name: value for name, value in record.case.items() if name != "seed"}
+        alike.setdefault(identity(record.kind, case, record.fingerprint), []).append(record)
+    most = max(map(len, alike.values()), default=0)
+    return [record for runs in alike.values() if len(runs) == most for record in runs]
+
+
+def draw(records: Sequence[Record], folder: Path, origin: str = "") -> list[Path]:
     """Draw the figure of a task and write its files, as `pictures.save` does."""
-    return save_records(figure_3, records, folder)
+    return save_records(figure_3, records, folder, origin)
 
 
 def figure_3(records: Sequence[Record]) -> Iterator[Picture]:

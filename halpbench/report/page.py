@@ -6,19 +6,27 @@ import itertools
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 
 from halpbench.bench.files import write_atomic
 from halpbench.bench.records import SCHEMA, Record
 from halpbench.bench.store import Store, stores
-from halpbench.report import cells, figures, machine, paper, placement, tables, verdict
+from halpbench.report import (
+    agreement,
+    cells,
+    experiments,
+    figures,
+    machine,
+    tables,
+    verdict,
+)
 from halpbench.report.cells import Row, Table
 from halpbench.report.inline import Drawing, drawings
 from halpbench.report.tables import Report
@@ -102,9 +110,9 @@ class Layout(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Part of a section about one machine."""
+    """Part of a section about one machine; its title names the revision that was measured."""
 
-    machine: str
+    title: str
     report: Report
     backend: str
     headlines: list[Headline]
@@ -166,15 +174,49 @@ def _read(store: Store, make_reports: Callable[[Store, Sequence[Record]], list[R
     return Results(store, records, reports, damaged)
 
 
-def write(root: Path, results: Sequence[Results]) -> Path:
+def read_experiments(root: Path) -> list[Results]:
+    """Read the records of the paper's experiments and of deep learning below a results directory.
+
+    They are in its folders ``paper`` and ``deep``, if these are there.
+    """
+    parts = (root / "paper", root / "deep")
+    return [_read(store, lambda *_: []) for part in parts for store in stores(part)]
+
+
+def by_time(results: Sequence[Results]) -> list[Results]:
+    """Return the machines that have records, the one measured last at the end."""
+    return sorted(
+        (found for found in results if found.records),
+        key=lambda found: max(record.started for record in found.records),
+    )
+
+
+def newest(results: Sequence[Results]) -> list[Results]:
+    """Return the machines measured with the newest code, that of the machine measured last.
+
+    Numbers of older code stand in no table and no claim beside those of newer code.
+    """
+    measured = by_time(results)
+    return [found for found in results if found.records and _code(found) == _code(measured[-1])]
+
+
+def _code(found: Results) -> str:
+    """Return the code that the epochs of a machine were measured with, else its other reports."""
+    machines = {report.name: report.machine for report in found.reports}
+    first = machines.get("epochs") or next(iter(machines.values()), {})
+    return str(agreement.at(first, "build.code"))
+
+
+def write(root: Path, results: Sequence[Results], others: Sequence[Results] | None = None) -> Path:
     """Write ``report.html`` below a results directory.
 
     Parameters
     ----------
     root : Path
-        The records of the paper's experiments are read from its folder ``paper``, if it is there.
     results : sequence of Results
         One for each machine.
+    others : sequence of Results, optional
+        As `read_experiments` returns them; read if they are not given.
 
     Returns
     -------
@@ -186,13 +228,13 @@ def write(root: Path, results: Sequence[Results]) -> Path:
         If the file cannot be written.
     """
     path = root / "report.html"
-    experiments = [_read(store, lambda *_: []) for store in stores(root / "paper")]
-    write_atomic(path, render(results, experiments))
+    others = read_experiments(root) if others is None else others
+    write_atomic(path, render(results, others))
     return path
 
 
-def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> str:
-    """Return the page; equal records give equal text."""
+def render(results: Sequence[Results], others: Sequence[Results] = ()) -> str:
+    """Return the page, with the experiments of `others`; equal records give equal text."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -202,24 +244,28 @@ def render(results: Sequence[Results], experiments: Sequence[Results] = ()) -> s
         "layout": _layout,
         "scale": _scale,
     }
-    sources = [_source(machine_results) for machine_results in [*results, *experiments]]
+    comparable = newest(results)
+    sources = [_source(machine_results) for machine_results in [*results, *others]]
     prefixes = (f"d{number}-" for number in itertools.count())
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         claims=verdict.claims(
             [
                 (machine_results.store.machine, machine_results.reports)
-                for machine_results in results
+                for machine_results in comparable
             ]
         ),
         sections=list(_sections(results, prefixes)),
         experiments=[
-            (machine_results.store.machine, _experiments(machine_results.records, prefixes))
-            for machine_results in experiments
+            (
+                heading(machine_results),
+                experiments.each(machine_results.records, partial(drawings, prefixes=prefixes)),
+            )
+            for machine_results in others
             if machine_results.records
         ],
         machines=_comparison(results),
-        across=_across(results),
+        across=_across(comparable) if len(comparable) > 1 else None,
         sources=sources,
         dates=_ends([day for source in sources for build in source.builds for day in build[2:]]),
         schema=SCHEMA,
@@ -267,7 +313,7 @@ def _sections(results: Sequence[Results], prefixes: Iterator[str]) -> Iterator[S
         title, intro = SECTIONS.get(name, (name.capitalize(), ""))
         parts = [
             Part(
-                machine_results.store.machine,
+                f"{machine_results.store.machine}, {_revision(report.machine)}",
                 report,
                 *(_headlines(machine_results.reports) if name == "summary" else ("", [])),
                 drawings(partial(figures.pictures, report), prefixes),
@@ -320,26 +366,16 @@ def _across(results: Sequence[Results]) -> Table:
     )
 
 
-def _experiments(records: Sequence[Record], prefixes: Iterator[str]) -> list[Drawing]:
-    """Draw the figures from the newest records of each, of one build and suite."""
-    result = []
-    for name, make in paper.DRAWN.items():
-        shown = [r for r in records if placement.figure(r.kind, r.case) == name and r.measured]
-        if not shown:
-            continue
-        origin = _origin(shown[-1])
-        alike = {record.identity: record for record in shown if _origin(record) == origin}
-        try:
-            result += drawings(partial(make, list(alike.values())), prefixes)
-        except (LookupError, TypeError, ValueError) as error:
-            warnings.warn(
-                f"{name} is not drawn, its records are not its own: {error!r}", stacklevel=2
-            )
-    return result
+def heading(machine_results: Results) -> str:
+    """Name a machine, and the revisions of its experiments."""
+    machines = machine_results.store.machines()
+    used = dict.fromkeys(record.fingerprint for record in machine_results.records)
+    revisions = dict.fromkeys(_revision(machines.get(fingerprint, {})) for fingerprint in used)
+    return ", ".join([machine_results.store.machine, *revisions])
 
 
-def _origin(record: Record) -> tuple[str, str | None]:
-    return record.fingerprint, record.plan.get("suite")
+def _revision(machine: Mapping[str, Any]) -> str:
+    return f"revision {agreement.at(machine, 'revision')}"
 
 
 def _comparison(results: Sequence[Results]) -> Comparison:

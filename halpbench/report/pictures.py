@@ -34,6 +34,7 @@ DASHES: dict[str, Any] = {
     "D16M16": (0, (5, 1, 1, 1)),
 }
 WIDTH = 7.0  # inches: a page's text
+SMALL_DPI, SMALL_COLORS = 120, 64  # 840 pixels: the width of a README
 STYLE: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.titlesize": 8.0,
@@ -65,7 +66,7 @@ class Picture:
     animation: Callable[[], FuncAnimation] | None = None
 
 
-def save(make: Callable[[], Iterable[Picture]], folder: Path) -> list[Path]:
+def save(make: Callable[[], Iterable[Picture]], folder: Path, origin: str = "") -> list[Path]:
     """Draw pictures and write their files.
 
     Parameters
@@ -75,6 +76,8 @@ def save(make: Callable[[], Iterable[Picture]], folder: Path) -> list[Path]:
     folder : Path
         Receives ``<picture>.png``, ``.svg``, ``.csv`` (the numbers), ``.txt`` (the caption), and
         ``.gif`` of a moving picture.
+    origin : str
+        Source of the numbers: the machine and the revision, for the captions.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def save(make: Callable[[], Iterable[Picture]], folder: Path) -> list[Path]:
     written: list[Path] = []
     with rc_context(STYLE):
         for picture in make():
-            written += _write(picture, folder)
+            written += _write(picture, folder, origin)
     return written
 
 
@@ -99,13 +102,32 @@ def save_records(
     make: Callable[[Sequence[Record]], Iterable[Picture]],
     records: Sequence[Record],
     folder: Path,
+    origin: str = "",
 ) -> list[Path]:
     """Write the files of the pictures made of records, skipped ones left out; see `save`."""
     usable = [record for record in records if record.skipped is None]
-    return save(lambda: make(usable), folder) if usable else []
+    return save(lambda: make(usable), folder, origin) if usable else []
 
 
-def _write(picture: Picture, folder: Path) -> list[Path]:
+def save_small(make: Callable[[], Iterable[Picture]], folder: Path) -> list[Path]:
+    """Draw pictures for documents, as PNG alone, of few bytes; see `save`."""
+    from matplotlib import rc_context
+    from PIL import Image
+
+    written: list[Path] = []
+    with rc_context(STYLE):
+        for picture in make():
+            image, small = io.BytesIO(), io.BytesIO()
+            picture.figure.savefig(image, format="png", dpi=SMALL_DPI)
+            Image.open(image).convert("RGB").quantize(SMALL_COLORS).save(
+                small, "png", optimize=True
+            )
+            written.append(folder / f"{picture.name}.png")
+            write_atomic(written[-1], small.getvalue())
+    return written
+
+
+def _write(picture: Picture, folder: Path, origin: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     png, svg, numbers, caption = (
         folder / f"{picture.name}.{ending}" for ending in ("png", "svg", "csv", "txt")
@@ -117,7 +139,8 @@ def _write(picture: Picture, folder: Path) -> list[Path]:
     png.write_bytes(image.getvalue())
     write_atomic(svg, drawing.getvalue())
     write_atomic(numbers, as_csv(picture.rows))
-    write_atomic(caption, picture.caption + "\n")
+    sentences = [picture.caption, *([f"Measured on {origin}."] if origin else [])]
+    write_atomic(caption, " ".join(sentences) + "\n")
     paths = [png, svg, numbers, caption]
     if picture.animation is not None:
         paths.append(folder / f"{picture.name}.gif")

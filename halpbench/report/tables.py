@@ -215,11 +215,16 @@ def markdown_table(table: Table) -> list[str]:
     """Write a table as lines of Markdown, its title above and its notes below."""
     return [
         *(f"## {table.title}", ""),
-        # The first column names the row; numbers are read from the right.
-        *(_line(table.header), _line([":--"] + ["--:"] * (len(table.header) - 1))),
-        *(_line(row) for row in table.rows),
+        *markdown_rows(table.header, table.rows),
         *("", *(f"{note}  " for note in table.notes), ""),
     ]
+
+
+def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write the header and the rows of a table as lines of Markdown."""
+    # The first column names the row; numbers are read from the right.
+    rule = [":--"] + ["--:"] * (len(header) - 1)
+    return [_line(header), _line(rule), *map(_line, rows)]
 
 
 def show(reports: Sequence[Report], console: Console) -> None:
@@ -280,6 +285,11 @@ def _stacked(cell: str) -> str:
 def _pieces(cell: str, words: bool) -> list[str]:
     """Split a cell into parts that stay together: its words, or its lines."""
     return cell.split() if words else cell.splitlines()
+
+
+def origin(machine: Mapping[str, Any]) -> str:
+    """Name the machine and the revision of a machine record; empty if there is none."""
+    return f"{machine['cpu']['model']}, revision {machine['revision']}" if machine else ""
 
 
 def describe_machine(report: Report) -> list[str]:

@@ -1,6 +1,7 @@
 """The benchmark's figures, drawn from the tables' numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from halpbench.report.figures.convergence import convergence_curves
@@ -9,7 +10,7 @@ from halpbench.report.figures.roofline import roofline_panels
 from halpbench.report.figures.speedups import speedup_bars
 from halpbench.report.figures.throughput import throughput_curves
 from halpbench.report.pictures import Picture, save
-from halpbench.report.tables import Report
+from halpbench.report.tables import Report, origin
 
 _MAKERS: dict[str, Callable[[Report], Iterator[Picture]]] = {
     "epochs": speedup_bars,
@@ -38,7 +39,10 @@ def draw(reports: Sequence[Report], folder: Path) -> list[Path]:
     OSError
         If a file cannot be written.
     """
-    return save(lambda: (picture for report in reports for picture in pictures(report)), folder)
+    written = []
+    for report in reports:
+        written += save(partial(pictures, report), folder, origin(report.machine))
+    return written
 
 
 def pictures(report: Report) -> Iterator[Picture]:

@@ -24,7 +24,7 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Iterator[Picture]]] = {
 DRAWN = FIGURES | {"own": figure_own}
 
 
-def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
+def draw(name: str, records: Sequence[Record], folder: Path, origin: str = "") -> list[Path]:
     """Draw a figure of the paper and write its files.
 
     Parameters
@@ -35,6 +35,8 @@ def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
         Those of the figure's experiments; skipped ones are left out.
     folder : Path
         Receives the files that `pictures.save` names.
+    origin : str
+        Where the records are from, for the captions.
 
     Returns
     -------
@@ -46,4 +48,4 @@ def draw(name: str, records: Sequence[Record], folder: Path) -> list[Path]:
     OSError
         If a file cannot be written.
     """
-    return save_records(DRAWN[name], records, folder)
+    return save_records(DRAWN[name], records, folder, origin)

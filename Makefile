@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(shell find halpbench -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-kernels bench-peers figures report test lint test-c test-emulated test-python build format peers deep clean
+.PHONY: help bench bench-kernels bench-peers figures report documents test lint test-c test-emulated test-python build format peers deep clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,10 @@ figures: $(if $(filter deep,$(SUITE)),deep,build) ## draw the paper's figures: S
 
 report: build ## make tables, figures and a web page from the records: RESULTS=folder
 	$(BIN)/python -m halpbench report $(if $(RESULTS),--results "$(RESULTS)")
+
+documents: build ## make the report, and write its newest numbers into README.md and docs
+	$(BIN)/python -m halpbench report $(if $(RESULTS),--results "$(RESULTS)") \
+	    --documents README.md docs/estimators.md
 
 test: build ## run all tests on this machine: C, then Python
 	$(C_TESTS) native

@@ -262,9 +262,10 @@ def test_from_command_to_figure(deep, tmp_path, capsys):
     shown = capsys.readouterr()
     assert "best validation perplexity" in shown.out
     assert "HALP, 8 bits" in shown.out
-    for ending in ("png", "svg", "csv", "txt"):
-        assert (tmp_path / "figures" / f"deep-lstm-smoke.{ending}").stat().st_size > 0
     (machine,) = (tmp_path / "deep" / "raw").iterdir()
+    for ending in ("png", "svg", "csv", "txt"):
+        figure = tmp_path / "figures" / machine.name / f"deep-lstm-smoke.{ending}"
+        assert figure.stat().st_size > 0
     records = Store(tmp_path / "deep", machine.name).records()
     assert [record.series[0].facts["algorithm"] for record in records] == [
         "sgd",

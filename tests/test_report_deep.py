@@ -2,11 +2,18 @@
 
 import csv
 import math
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as altered
+from test_report_tables import MACHINE
 
+from halpbench import cli
 from halpbench.bench.records import Record, Series
+from halpbench.bench.store import Store, stores
 from halpbench.report import deep
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 TASK = {"size": "small", "dataset": "letters", "n_train": 1000, "window": 32}
 
@@ -130,3 +137,40 @@ def test_jumps_of_the_loss_are_counted(tmp_path):
 
 def test_nothing_to_draw(tmp_path):
     assert deep.draw([record("sgd", None, 0, [1.0], skipped="no data")], tmp_path) == []
+
+
+def with_options(record, **options):
+    return altered(record, case={**record.case, "options": options})
+
+
+def test_a_search_for_constants_is_no_result():
+    search = [with_options(record("sgd", None, 100, [2.0, 1.0]), lr=lr) for lr in (0.1, 0.2, 0.4)]
+    results = [with_options(record("sgd", None, seed, [2.0, 1.0]), lr=0.2) for seed in (0, 1)]
+    # The run of the search that has the constants of the results, but other epochs.
+    other = altered(search[1], case={**search[1].case, "epochs": 3})
+    assert deep.without_search([search[0], *results, search[2], other]) == results
+    assert deep.without_search(search) == search, "there is nothing else"
+
+
+def test_every_figure_of_the_records_is_drawn_into_the_folder_of_the_machine(tmp_path):
+    """From records alone: `halpbench report` needs neither PyTorch nor a benchmark."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    store = Store(tmp_path / "deep", "fast-cpu")
+    store.add_machine("f", MACHINE)
+    (committed,) = stores(RESULTS / "deep")
+    records = [r for r in committed.records() if r.case["seed"] in (0, 1)]
+    for each in records:
+        store.add(altered(each, fingerprint="f"))
+    assert cli.main(["report", "--results", str(tmp_path)]) == 0
+    folder = tmp_path / "figures" / "fast-cpu"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"deep-{task}.{ending}"
+        for task in ("lstm", "resnet")
+        for ending in ("csv", "png", "svg", "txt")
+    ]
+    text = (folder / "deep-lstm.txt").read_text(encoding="utf-8")
+    assert text.endswith("Measured on fast-cpu, revision abc123.\n")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 2
+    assert "<h3>fast-cpu, revision abc123</h3>" in page

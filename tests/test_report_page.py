@@ -179,6 +179,27 @@ def test_machines_compare_by_ratios(text):
     assert re.findall(r'data-value="([^"]*)"', body) == ["4.0", "4.0"]
 
 
+def test_older_code_stands_beside_no_newer(tmp_path):
+    """Each machine has its own tables; claims and what sets machines side by side have one code."""
+    this = machine.record()
+    for name, code, revision, year in (
+        ("old-cpu", "c0", "r0", 2023),
+        ("new-cpu", "c1", "r1", 2024),
+    ):
+        store = Store(tmp_path, name)
+        build = {**this["build"], "code": code}
+        store.add_machine("f", {**this, "build": build, "revision": revision})
+        store.add(replace(epochs(), started=f"{year}-01-01T00:00:00+00:00"))
+    results = [page.read(store) for store in stores(tmp_path)]
+    assert [found.store.machine for found in page.newest(results)] == ["new-cpu"]
+    assert [found.store.machine for found in page.by_time(results)] == ["old-cpu", "new-cpu"]
+    text = page.render(results)
+    assert "machine by machine" not in text
+    assert "1 machine)" in text
+    for title in ("old-cpu, revision r0", "new-cpu, revision r1"):
+        assert f"<h3>{title}</h3>" in text
+
+
 def test_provenance(elements):
     assert "f13" + 2 * "2024-01-01T00:00:00+00:00" in re.sub(r"\s", "", elements.text)
     assert "raw records of 2024-01-01 to 20" in elements.text

@@ -196,8 +196,12 @@ def _write_tables(found: Results, root: Path) -> None:
     from halpbench.report import figures
 
     tables.write(found.store, found.reports)
-    drawn = figures.draw(found.reports, root / "figures" / found.store.machine)
-    say(f"tables: {found.store.tables.absolute()}; figures: {_listed(drawn)}")
+    folder = root / "figures" / found.store.machine
+    drawn = figures.draw(found.reports, folder)
+    say(
+        f"tables: {found.store.tables.absolute()}; figures: {folder.absolute()} "
+        f"({len(drawn)} files)"
+    )
 
 
 def _draw_experiments(found: Results, root: Path) -> None:
@@ -207,7 +211,7 @@ def _draw_experiments(found: Results, root: Path) -> None:
 
     folder = root / "figures" / found.store.machine
     drawn = experiments.each(found.records, lambda make: save(make, folder, page.heading(found)))
-    say(f"figures of {found.store.root.absolute()}: {_listed(drawn)}")
+    say(f"figures of {found.store.raw.absolute()}: {folder.absolute()} ({len(drawn)} files)")
 
 
 def _write_documents(
@@ -227,8 +231,5 @@ def _write_documents(
     drawn = documents.draw(latest, paper[-1] if paper else None, root / "readme")
     for path, text in texts.items():
         write_atomic(path, text)
-    say(f"documents: {_listed([*paths, *drawn])}")
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(str(path.absolute()) for path in paths) or "none"
+    written = ", ".join(str(path.absolute()) for path in [*paths, *drawn])
+    say(f"documents: {written}")

@@ -91,13 +91,13 @@ def task(record: Record) -> str:
 
 
 def without_search(records: Sequence[Record]) -> list[Record]:
-    """Leave out the runs of a search for constants: those have fewer seeds than the results."""
+    """Leave out the runs of a search for constants: one seed each, where the others have more."""
     alike: dict[bytes, list[Record]] = {}
     for record in records:
         case = {name: value for name, value in record.case.items() if name != "seed"}
         alike.setdefault(identity(record.kind, case, record.fingerprint), []).append(record)
-    most = max(map(len, alike.values()), default=0)
-    return [record for runs in alike.values() if len(runs) == most for record in runs]
+    repeated = [runs for runs in alike.values() if len(runs) > 1]
+    return [record for runs in repeated or alike.values() for record in runs]
 
 
 def draw(records: Sequence[Record], folder: Path, origin: str = "") -> list[Path]:

@@ -170,7 +170,7 @@ def test_every_figure_of_the_records_is_drawn_into_the_folder_of_the_machine(tmp
         for ending in ("csv", "png", "svg", "txt")
     ]
     text = (folder / "deep-lstm.txt").read_text(encoding="utf-8")
-    assert text.endswith("Measured on fast-cpu, revision abc123.\n")
+    assert text.endswith(" Measured on Fast CPU, revision abc123.\n")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2
-    assert "<h3>fast-cpu, revision abc123</h3>" in page
+    assert page.count(" Measured at revision abc123.") == 2

@@ -206,11 +206,16 @@ def _write_tables(found: Results, root: Path) -> None:
 
 def _draw_experiments(found: Results, root: Path) -> None:
     """Draw the experiments of a machine."""
-    from halpbench.report import experiments, page
+    from halpbench.report import experiments
     from halpbench.report.pictures import save
 
     folder = root / "figures" / found.store.machine
-    drawn = experiments.each(found.records, lambda make: save(make, folder, page.heading(found)))
+    machines = found.store.machines()
+
+    def draw(make: experiments.Make, fingerprint: str) -> list[Path]:
+        return save(make, folder, tables.origin(machines.get(fingerprint, {})))
+
+    drawn = experiments.each(found.records, draw)
     say(f"figures of {found.store.raw.absolute()}: {folder.absolute()} ({len(drawn)} files)")
 
 

@@ -71,7 +71,7 @@ def draw(found: Results, paper: Results | None, folder: Path) -> list[Path]:
     written = save_small(partial(figures.pictures, short), folder)
     if paper is not None:
         figure_1 = [r for r in paper.records if experiments.figure(r) == "fig1"]
-        written += experiments.each(figure_1, partial(save_small, folder=folder))
+        written += experiments.each(figure_1, lambda make, _: save_small(make, folder))
     return written
 
 

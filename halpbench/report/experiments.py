@@ -15,7 +15,7 @@ T = TypeVar("T")
 Make = Callable[[], Iterable[Picture]]
 
 
-def each(records: Sequence[Record], use: Callable[[Make], list[T]]) -> list[T]:
+def each(records: Sequence[Record], use: Callable[[Make, str], list[T]]) -> list[T]:
     """Make something of every figure that there are records for; return all of it.
 
     A figure whose records do not fit it is named in a warning and left out.
@@ -26,12 +26,12 @@ def each(records: Sequence[Record], use: Callable[[Make], list[T]]) -> list[T]:
         Of one machine.
     use : callable
         Takes a function that makes the pictures of a figure, to be called in the context of
-        `pictures.STYLE`.
+        `pictures.STYLE`, and the fingerprint of their records.
     """
     result: list[T] = []
     for name, make, chosen in _figures(records):
         try:
-            result += use(partial(make, chosen))
+            result += use(partial(make, chosen), chosen[-1].fingerprint)
         except (LookupError, TypeError, ValueError) as error:
             warnings.warn(
                 f"{name} is not drawn, its records are not its own: {error!r}", stacklevel=2

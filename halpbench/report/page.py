@@ -186,7 +186,7 @@ def read_experiments(root: Path) -> list[Results]:
 def by_time(results: Sequence[Results]) -> list[Results]:
     """Return the machines that have records, the one measured last at the end."""
     return sorted(
-        (found for found in results if found.records),
+        (each for each in results if each.records),
         key=lambda found: max(record.started for record in found.records),
     )
 
@@ -197,12 +197,12 @@ def newest(results: Sequence[Results]) -> list[Results]:
     Numbers of older code stand in no table and no claim beside those of newer code.
     """
     measured = by_time(results)
-    return [found for found in results if found.records and _code(found) == _code(measured[-1])]
+    return [each for each in results if each.records and _code(each) == _code(measured[-1])]
 
 
-def _code(found: Results) -> str:
+def _code(machine_results: Results) -> str:
     """Return the code that the epochs of a machine were measured with, else its other reports."""
-    machines = {report.name: report.machine for report in found.reports}
+    machines = {report.name: report.machine for report in machine_results.reports}
     first = machines.get("epochs") or next(iter(machines.values()), {})
     return str(agreement.at(first, "build.code"))
 
@@ -257,10 +257,7 @@ def render(results: Sequence[Results], others: Sequence[Results] = ()) -> str:
         ),
         sections=list(_sections(results, prefixes)),
         experiments=[
-            (
-                heading(machine_results),
-                experiments.each(machine_results.records, partial(drawings, prefixes=prefixes)),
-            )
+            (machine_results.store.machine, _experiments(machine_results, prefixes))
             for machine_results in others
             if machine_results.records
         ],
@@ -366,12 +363,16 @@ def _across(results: Sequence[Results]) -> Table:
     )
 
 
-def heading(machine_results: Results) -> str:
-    """Name a machine, and the revisions of its experiments."""
+def _experiments(machine_results: Results, prefixes: Iterator[str]) -> list[Drawing]:
+    """Draw the experiments of a machine; each caption names the revision that was measured."""
     machines = machine_results.store.machines()
-    used = dict.fromkeys(record.fingerprint for record in machine_results.records)
-    revisions = dict.fromkeys(_revision(machines.get(fingerprint, {})) for fingerprint in used)
-    return ", ".join([machine_results.store.machine, *revisions])
+
+    def draw(make: experiments.Make, fingerprint: str) -> list[Drawing]:
+        end = f" Measured at {_revision(machines.get(fingerprint, {}))}."
+        drawn = drawings(make, prefixes)
+        return [drawing._replace(caption=drawing.caption + end) for drawing in drawn]
+
+    return experiments.each(machine_results.records, draw)
 
 
 def _revision(machine: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from halpbench.bench.files import write_atomic
 from halpbench.bench.records import SCHEMA, Record, finite
 from halpbench.bench.store import Store
 from halpbench.report import (
+    agreement,
     calls,
     convergence,
     epochs,
@@ -289,7 +290,9 @@ def _pieces(cell: str, words: bool) -> list[str]:
 
 def origin(machine: Mapping[str, Any]) -> str:
     """Name the machine and the revision of a machine record; empty if there is none."""
-    return f"{machine['cpu']['model']}, revision {machine['revision']}" if machine else ""
+    if not machine:
+        return ""
+    return f"{agreement.at(machine, 'cpu.model')}, revision {agreement.at(machine, 'revision')}"
 
 
 def describe_machine(report: Report) -> list[str]:

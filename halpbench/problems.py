@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,7 +46,7 @@ class LinearProblem(ABC):
         X as the solvers read it.
     """
 
-    loss_function: ClassVar[Loss]
+    loss_function: Loss
 
     X: NDArray[Any]
     y: NDArray[Any]

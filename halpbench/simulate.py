@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,50 @@ from halpbench.fixedpoint import (
     largest_integer,
     saturation_warning,
 )
-from halpbench.problems import LeastSquares, SoftmaxRegression
+from halpbench.losses import Loss
+from halpbench.problems import LinearProblem, SoftmaxRegression
 
-__all__ = ["ALGORITHMS", "FixedPoint", "Simulation", "solve"]
+__all__ = ["ALGORITHMS", "FixedPoint", "MarginLoss", "Simulation", "solve"]
 
-Problem = LeastSquares | SoftmaxRegression
 FloatArray = NDArray[np.float64]
+
+
+class MarginLoss(Protocol):
+    """A loss of the caller's own, for `solve`: any object with these two members.
+
+    Examples
+    --------
+    The loss of Huber, quadratic near the target and linear far from it:
+
+    >>> import numpy as np
+    >>> class Huber:
+    ...     curvature = 1.0
+    ...
+    ...     def value_and_derivative(self, margins, y):
+    ...         residual = margins - y
+    ...         clipped = np.clip(residual, -1.0, 1.0)
+    ...         return clipped * (residual - clipped / 2), clipped
+    >>> Huber().value_and_derivative(np.array([0.5, 3.0]), np.zeros(2))
+    (array([0.125, 2.5  ]), array([0.5, 1. ]))
+    """
+
+    @property
+    def curvature(self) -> float:
+        """Largest second derivative in the margins, above 0; step sizes come from it."""
+
+    def value_and_derivative(
+        self, margins: FloatArray, y: NDArray[Any]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the losses of n samples, (n,), and their derivatives, of the shape of `margins`.
+
+        Parameters
+        ----------
+        margins : ndarray of float64, of shape (n,) or (n, C)
+            x_i . w, a copy.
+        y : ndarray of shape (n,)
+            The targets of these samples, in the dtype that the problem gives them: float64 or
+            int64.
+        """
 
 
 @dataclass(frozen=True)
@@ -188,11 +226,12 @@ class _Settings:
 
 
 def solve(
-    problem: Problem,
+    problem: LinearProblem,
     algorithm: str = "halp",
     model: FixedPoint | None = None,
     data: FixedPoint | None = None,
     *,
+    loss: MarginLoss | None = None,
     step_size: float | None = None,
     epoch_length: int | None = None,
     epochs: int = 20,
@@ -220,8 +259,13 @@ def solve(
     data : FixedPoint, optional
         Of the data, quantized once to nearest with the least scale that makes nothing saturate; by
         default the data stay as they are.
+    loss : MarginLoss, optional
+        A loss of the caller's own in place of the problem's, which then gives the data, the
+        targets, the penalty and the shape of the weights. Its derivative changes by a difference of
+        two derivatives, exact to about 1e-16 of them.
     step_size : float, optional
-        Of one sample; by default ``problem.default_step_size()``.
+        Of one sample; by default 1 / (2 L) with the curvature of the loss, see
+        ``problem.default_step_size()``.
     epoch_length : int, optional
         Samples an epoch, T; by default 2 N.
     epochs : int
@@ -269,9 +313,10 @@ def solve(
     Raises
     ------
     TypeError
-        If a number of bits, samples or epochs is not an integer.
+        If a number of bits, samples or epochs is not an integer, or `loss` is not a loss.
     ValueError
-        For unknown names, and numbers out of range.
+        For unknown names, and numbers out of range; if `loss` returns other shapes, or numbers
+        that are not finite at the start.
     """
     one_of("algorithm", algorithm, ALGORITHMS)
     one_of("option", option, ("I", "II"))
@@ -281,6 +326,8 @@ def solve(
     check_bits(multiplier_bits)
     if data is not None:
         problem = _quantized(problem, data)
+    if loss is not None:
+        problem = _OwnLossProblem(problem, loss)
     a = positive("step_size", problem.default_step_size() if step_size is None else step_size)
     settings = _Settings(
         algorithm=_ALGORITHMS[algorithm],
@@ -294,8 +341,10 @@ def solve(
     samples = np.random.default_rng(seed)
     rounding = np.random.default_rng([seed, 1])
     w = _start(problem, settings, w0)
-    loss, gradient = problem.loss_and_gradient(w)
-    rows, path = [_row(0, loss, gradient, None)], []
+    value, gradient = problem.loss_and_gradient(w)
+    if loss is not None and not (math.isfinite(value) and np.isfinite(gradient).all()):
+        raise ValueError(f"loss: got {value} at the start, expected finite values and derivatives")
+    rows, path = [_row(0, value, gradient, None)], []
     adaptive = AdaptiveScale(a, settings.batch_size, length, model.bits)
     kept = None if gradient_bits is None else _KeptGradient(problem, gradient_bits, rounding)
     for epoch in range(1, epochs + 1):
@@ -307,14 +356,14 @@ def solve(
         inner = _Inner(problem, settings, w, full_gradient, adaptive, rounding)
         with np.errstate(over="ignore", invalid="ignore"):
             iterates = inner.run(batches, keep_path)
-            loss, gradient = problem.loss_and_gradient(iterates[-1])
-        if not (math.isfinite(loss) and np.isfinite(gradient).all()):
+            value, gradient = problem.loss_and_gradient(iterates[-1])
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
             rows.append(_row(epoch, math.inf, np.array(math.inf), inner))
             break
         w = iterates[-1]
         if keep_path:
             path.append(np.array(iterates))
-        rows.append(_row(epoch, loss, gradient, inner))
+        rows.append(_row(epoch, value, gradient, inner))
     history = pd.DataFrame(rows)
     _warn_of_saturation(settings, history)
     return Simulation(w, history, path, settings.batch_size)
@@ -325,7 +374,7 @@ class _Inner:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: LinearProblem,
         settings: _Settings,
         center: FloatArray,
         full_gradient: FloatArray,
@@ -419,10 +468,46 @@ class _Inner:
             self.z = self._round(self.z)
 
 
+class _OwnLossProblem(LinearProblem):
+    """The data, targets and penalty of a problem under a loss of the caller's own."""
+
+    def __init__(self, problem: LinearProblem, loss: MarginLoss) -> None:
+        for name in ("curvature", "value_and_derivative"):
+            if not hasattr(loss, name):
+                raise TypeError(f"loss: got {type(loss).__name__} without {name}, see MarginLoss")
+        super().__init__(problem.X, problem.l2)
+        self.y, self.n_outputs = problem.y, problem.n_outputs
+        self._problem, self._loss = problem, loss
+        curvature = positive("loss.curvature", loss.curvature)
+        self.loss_function = Loss(type(loss).__name__, -1, curvature, self._checked)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return self._problem.weight_shape
+
+    def reduced(self, X: NDArray[Any]) -> _OwnLossProblem:
+        return _OwnLossProblem(self._problem.reduced(X), self._loss)
+
+    def _decide(self, margins: FloatArray) -> FloatArray:
+        return margins
+
+    def _checked(self, margins: FloatArray, y: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """Return what the loss returns, if it has the shapes that it must have."""
+        expected = margins.shape
+        losses, derivative = self._loss.value_and_derivative(margins, y)
+        losses, derivative = np.asarray(losses, np.float64), np.asarray(derivative, np.float64)
+        if losses.shape != y.shape or derivative.shape != expected:
+            raise ValueError(
+                f"loss: got losses of shape {losses.shape} and derivatives of shape "
+                f"{derivative.shape}, expected {y.shape} and {expected}"
+            )
+        return losses, derivative
+
+
 class _KeptGradient:
     """The full gradient by error feedback: it moves by rounded changes of the samples' shares."""
 
-    def __init__(self, problem: Problem, bits: int, rounding: np.random.Generator) -> None:
+    def __init__(self, problem: LinearProblem, bits: int, rounding: np.random.Generator) -> None:
         self.problem, self.format, self.rounding = problem, FixedPoint(bits), rounding
         # Sum of all changes of each sample so far, and its sum over the rows of data.
         self.added = np.zeros((problem.n_samples, *problem.weight_shape[:-1]))
@@ -451,16 +536,17 @@ def _rounded_multipliers(
 
 
 def _derivative_change(
-    problem: Problem, margins: FloatArray, moved: FloatArray, y: NDArray[Any]
+    problem: LinearProblem, margins: FloatArray, moved: FloatArray, y: NDArray[Any]
 ) -> FloatArray:
     """Return loss'(margins + moved) - loss'(margins), exact to the last digits as moved vanishes.
 
     For softmax, p = softmax(m) and q the change of m, it is p (e^q - 1 - s) / (1 + s) with
     s = sum p (e^q - 1); a difference of two softmaxes would lose the digits that they share.
     """
-    if isinstance(problem, LeastSquares):
+    if problem.loss_function.quadratic:
         return moved
-    if not np.abs(moved).max() < 30:  # far apart: nothing to lose
+    # A loss of the caller's own, or margins far apart: nothing to lose.
+    if not isinstance(problem, SoftmaxRegression) or not np.abs(moved).max() < 30:
         before, after = (problem.margin_derivative(m, y) for m in (margins, margins + moved))
         return after - before
     p = np.exp(margins - margins.max(axis=1, keepdims=True))
@@ -470,7 +556,7 @@ def _derivative_change(
     return np.asarray(p * (grown - s) / (1 + s))
 
 
-def _start(problem: Problem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:
+def _start(problem: LinearProblem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:
     """Return the first centre, representable if the model is rounded."""
     shape = problem.weight_shape
     w = np.zeros(shape) if w0 is None else reals("w0", w0, shape)
@@ -492,7 +578,7 @@ def _warn_of_saturation(settings: _Settings, history: pd.DataFrame) -> None:
         warnings.warn(saturation_warning(settings.mu, epoch, entries), stacklevel=3)
 
 
-def _quantized(problem: Problem, data: FixedPoint) -> Problem:
+def _quantized(problem: LinearProblem, data: FixedPoint) -> LinearProblem:
     """Return the problem on data rounded to nearest, with the scale of the compiled solvers."""
     X = problem.X.astype(np.float64)
     scale = float(np.abs(X).max()) / data.highest or 1.0

@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "arguments": {"kernels"},
     "batches": {"problems"},
-    "simulate": {"arguments", "batches", "fixedpoint", "problems"},
+    "simulate": {"arguments", "batches", "fixedpoint", "losses", "problems"},
     "theory": {"arguments", "batches", "fixedpoint", "problems"},
     "estimators": {"solvers", "objective", "losses", "parallel", "rows", "formats", "kernels"},
     "deep": {"fixedpoint", "datasets", "bench"},

@@ -1,11 +1,15 @@
 """The simulation: formats, rounding, and agreement with the compiled solvers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import scipy.optimize
 import tolerances
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
 from halpbench.batches import largest_batch
+from halpbench.bench.references import least_squares_solution
 from halpbench.fixedpoint import SaturationWarning
 from halpbench.simulate import FixedPoint
 
@@ -526,3 +530,116 @@ def test_counts_of_another_type_are_refused(name, value, least_squares):
 def test_unknown_formats_are_named(name):
     with pytest.raises(ValueError, match=f"{name} must be one of"):
         FixedPoint(8, **{name: "other"})
+
+
+class Huber:
+    curvature = 1.0
+
+    def value_and_derivative(self, margins, y):
+        residual = margins - y
+        clipped = np.clip(residual, -1.0, 1.0)
+        return clipped * (residual - clipped / 2), clipped
+
+
+class OwnSoftmax:
+    curvature = 0.5
+
+    def value_and_derivative(self, margins, y):
+        p = np.exp(margins)
+        p /= p.sum(axis=1, keepdims=True)
+        target = np.eye(margins.shape[1])[y]
+        return -np.log((p * target).sum(axis=1)), p - target
+
+
+@pytest.fixture(scope="module")
+def outliers():
+    random = np.random.default_rng(2)
+    X = random.standard_normal((60, 7))
+    y = X @ random.standard_normal(7) + random.standard_cauchy(60)
+    return LeastSquares(X, y, l2=0.01)
+
+
+def huber_solution(X, y, l2):
+    """The minimizer by another algorithm and another formula of the loss."""
+
+    def objective(w):
+        residual = X @ w - y
+        return scipy.special.huber(1.0, residual).mean() + 0.5 * l2 * w @ w
+
+    def gradient(w):
+        residual = X @ w - y
+        near = np.abs(residual) <= 1
+        return X.T @ np.where(near, residual, np.sign(residual)) / len(y) + l2 * w
+
+    start = np.zeros(X.shape[1])
+    options = {"gtol": 1e-12}
+    return scipy.optimize.minimize(objective, start, jac=gradient, method="BFGS", options=options).x
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [
+        ("svrg", {}),
+        ("halp", {}),
+        ("lm-halp", {}),
+        ("halp", {"batch_size": "auto"}),
+        ("halp", {"gradient_bits": 8}),
+        ("halp", {"model": FixedPoint(6), "mu": 0.3, "option": "II"}),
+    ],
+    ids=str,
+)
+def test_a_loss_of_ones_own_is_minimized(algorithm, options, outliers):
+    found = simulate.solve(outliers, algorithm, loss=Huber(), epochs=40, **options)
+    expected = huber_solution(outliers.X, outliers.y, outliers.l2)
+    np.testing.assert_allclose(found.w, expected, atol=1e-8)
+    assert np.abs(expected - least_squares_solution(outliers)).max() > 0.1
+
+
+def test_an_own_loss_sees_the_quantized_data(outliers):
+    data = FixedPoint(5)
+    found = simulate.solve(outliers, "halp", data=data, loss=Huber(), epochs=40)
+    scale = np.abs(outliers.X).max() / data.highest
+    X = scale * np.floor(outliers.X / scale + 0.5)
+    np.testing.assert_allclose(found.w, huber_solution(X, outliers.y, outliers.l2), atol=1e-8)
+
+
+def test_an_own_loss_that_is_built_in_runs_as_the_built_in_one(least_squares, softmax):
+    squared = SimpleNamespace(
+        curvature=1.0, value_and_derivative=lambda m, y: ((m - y) ** 2 / 2, m - y)
+    )
+    for problem, loss in ((least_squares, squared), (softmax, OwnSoftmax())):
+        for algorithm in ("sgd", "svrg", "lp-svrg", "halp"):
+            options = {"epochs": 5, "delta": 0.05, "seed": 3}
+            own = simulate.solve(problem, algorithm, loss=loss, **options)
+            built_in = simulate.solve(problem, algorithm, **options)
+            # The default step sizes are the same, hence so are the histories.
+            np.testing.assert_allclose(own.history, built_in.history, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (3, TypeError, "got int without curvature"),
+        (SimpleNamespace(curvature=1.0), TypeError, "without value_and_derivative"),
+        (SimpleNamespace(curvature=0.0, value_and_derivative=None), ValueError, "loss.curvature"),
+        (
+            SimpleNamespace(curvature=1.0, value_and_derivative=lambda m, y: (m.sum(), m)),
+            ValueError,
+            r"losses of shape \(\) and derivatives of shape \(60,\), expected \(60,\) and \(60,\)",
+        ),
+        (
+            SimpleNamespace(curvature=1.0, value_and_derivative=lambda m, y: (m, m[:, None])),
+            ValueError,
+            r"derivatives of shape \(60, 1\), expected",
+        ),
+        (
+            SimpleNamespace(curvature=1.0, value_and_derivative=lambda m, y: (m + np.nan, m)),
+            ValueError,
+            "got nan at the start",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_no_loss_is_refused(loss, error, message, least_squares):
+    with pytest.raises(error, match=message):
+        simulate.solve(least_squares, "halp", loss=loss)

@@ -187,7 +187,7 @@ def by_time(results: Sequence[Results]) -> list[Results]:
     """Return the machines that have records, the one measured last at the end."""
     return sorted(
         (each for each in results if each.records),
-        key=lambda found: max(record.started for record in found.records),
+        key=lambda each: max(record.started for record in each.records),
     )
 
 

@@ -14,7 +14,7 @@ C_SOURCES := $(wildcard kernels/*.[ch] kernels/tests/*.[ch] kernels/tests/*/*.[c
 CYTHON_SOURCES := $(shell find halpbench -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-kernels bench-peers figures report documents test lint test-c test-emulated test-python build format peers deep clean
+.PHONY: help bench bench-kernels bench-peers figures report documents docs docs-links test lint test-c test-emulated test-python build format peers deep clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,14 @@ report: build ## make tables, figures and a web page from the records: RESULTS=f
 documents: build ## make the report, and write its newest numbers into README.md and docs
 	$(BIN)/python -m halpbench report $(if $(RESULTS),--results "$(RESULTS)") \
 	    --documents README.md docs/estimators.md
+
+docs: build ## build the documentation site in build/docs, with the figures that `make report` has made
+	$(PIP) --no-build-isolation -e '.[$(EXTRAS),docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+docs-links: docs ## check the links of the site to other sites
+	$(BIN)/python -m sphinx -q -b linkcheck -d build/doctrees docs build/docs-links
 
 test: build ## run all tests on this machine: C, then Python
 	$(C_TESTS) native

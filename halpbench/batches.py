@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BATCH", "checked_batch_size", "largest_batch"]
 
-MOST_BATCH = 64
+MOST_BATCH = 64  #: Samples of a step.
 # A step of B samples multiplies the error by 1 - a B H on average, H the Hessian. The part that its
 # square adds is bounded by a (L + (B - 1) lambda_max), see docs/theory.md; at 2 nothing is gained.
 # A quarter is left for the noise of the samples and the rounding.

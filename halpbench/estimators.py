@@ -174,7 +174,7 @@ class HALPClassifier(ClassifierMixin, _HALPEstimator):  # type: ignore[misc]
     precision_, isa_ : str
         The last number format, and the backend of the kernels.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         If X had names.
 
     Examples

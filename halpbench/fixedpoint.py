@@ -28,10 +28,10 @@ __all__ = [
 # Two bits are the fewest that have a positive integer; 24 are what a float32 has.
 BITS = (2, 24)
 
-# Batches after which an adaptive scale is looked at again.
+#: Batches after which an adaptive scale is looked at again.
 CHECKED_BATCHES = 256
-# The share of its range of which it is then doubled. At a half, an int8 model has a bit less to
-# round to; close to the whole, it saturates.
+#: The share of its range of which it is then doubled. At a half, an int8 model has a bit less to
+#: round to; close to the whole, it saturates.
 GROW_ABOVE = 0.875
 
 

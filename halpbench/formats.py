@@ -57,10 +57,12 @@ class Format:
         return INTEGERS[16].dtype if self.is_integer else self.model.dtype
 
 
+#: The integers by their bits.
 INTEGERS = {bits: Number(bits, np.dtype(f"int{bits}")) for bits in (8, 16)}
 FLOATS = {bits: Number(bits, np.dtype(f"float{bits}")) for bits in (32, 64)}
 
-# The cheapest of each kind is first: solvers begin with it, and go on to the next.
+#: The formats by name. Of each kind the cheapest is first: solvers begin with it, and go on to the
+#: next.
 FORMATS = {
     row.name: row
     for row in (
@@ -72,4 +74,5 @@ FORMATS = {
     )
 }
 
+#: The names of those whose data and model are integers.
 INTEGER_FORMATS = tuple(name for name, row in FORMATS.items() if row.is_integer)

@@ -76,12 +76,13 @@ def _softmax(margins: Floats, y: Targets) -> tuple[Floats, Floats]:
     return np.log(sums) - at_label, derivative
 
 
-# (a - y)^2 / 2, summed over the columns of y.
+#: (a - y)^2 / 2, summed over the columns of y.
 SQUARED = Loss("squared", 0, 1.0, _squared, quadratic=True)
-# logsumexp(a) - a_y. Its Hessian diag(p) - p p^T is at most (I - 1 1^T / C) / 2 (Boehning,
-# "Multinomial logistic regression algorithm", Ann. Inst. Statist. Math. 44, 1992).
+#: logsumexp(a) - a_y. Its Hessian diag(p) - p p^T is at most (I - 1 1^T / C) / 2 (Boehning,
+#: "Multinomial logistic regression algorithm", Ann. Inst. Statist. Math. 44, 1992).
 SOFTMAX = Loss("softmax", 1, 0.5, _softmax)
-# A softmax over the margins (0, a): one output, the log-odds of label 1.
+#: A softmax over the margins (0, a): one output, the log-odds of label 1.
 LOGISTIC = Loss("logistic", 2, 0.25, _logistic, lambda p: p * (1 - p))
 
+#: The losses by name.
 LOSSES = {loss.name: loss for loss in (SQUARED, SOFTMAX, LOGISTIC)}

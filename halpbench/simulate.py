@@ -104,7 +104,7 @@ _ALGORITHMS = {
     "halp": _Algorithm(reduced=True, centered=True, rounded=True),
     "lm-halp": _Algorithm(reduced=True, centered=True, rounded=True, rounded_multipliers=True),
 }
-ALGORITHMS = tuple(_ALGORITHMS)
+ALGORITHMS = tuple(_ALGORITHMS)  #: The names that `solve` takes.
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Simulation:
         where the model is not rounded); ``saturated``, entries at an end of the range after the
         last step, and ``most_saturated``, the most that were there at the end or at one of the
         checks, every 256 batches.
-    path : list of ndarray, each of shape (batches + 1, *weight_shape)
+    path : list of ndarray, each of shape ``(batches + 1, *weight_shape)``
         With ``keep_path``: every iterate of every epoch, the centre first. Otherwise empty.
     batch_size : int
         Samples a step.

@@ -39,6 +39,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+#: The names that `predict` takes.
 ALGORITHMS = ("svrg", "lp-svrg", "halp")
 # Batches over which the variance of the rounding is averaged, and how often an epoch it is computed
 # anew: the moments that it depends on change little between two steps.
@@ -59,9 +60,9 @@ def rounding_variance(deviation: FloatArray) -> FloatArray:
 
     Notes
     -----
-    For small deviations |s| < 1 almost always, and p (1 - p) = |s| - s^2. For others by Fourier's
-    series, p (1 - p) = 1/6 - sum_k cos(2 pi k s) / (pi k)^2, in which the mean of the cosine is
-    exp(-2 (pi k sigma)^2).
+    For small deviations ``|s| < 1`` almost always, and ``p (1 - p) = |s| - s^2``. For others by
+    Fourier's series, ``p (1 - p) = 1/6 - sum_k cos(2 pi k s) / (pi k)^2``, in which the mean of the
+    cosine is ``exp(-2 (pi k sigma)^2)``.
     """
     small = np.minimum(deviation, 0.1)
     k = np.pi * np.arange(1, 13).reshape(-1, *[1] * np.ndim(deviation))

@@ -90,6 +90,11 @@ def _tell(error: Exception, debug: bool) -> int:
     return USER_ERROR
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands with all options, for the documentation."""
+    return _parser(COMMANDS)
+
+
 def _parser(wanted: Collection[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of all commands, with the options of those that are wanted."""
     parser = argparse.ArgumentParser(

@@ -9,6 +9,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import inspect
 from sphinx.util.docutils import SphinxDirective
 
 import halpbench
@@ -38,7 +39,7 @@ default_role = "py:obj"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 
-autodoc_default_options = {"members": True, "no-value": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # types, shapes and units stand in the docstrings
 autodoc_preserve_defaults = True
@@ -109,6 +110,14 @@ def link_to_pages(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({path}", f"]({page}")
 
 
+def class_signature(app: Sphinx, what: str, name: str, obj: type, *_: object) -> object:
+    """Return the parameters of an optimizer whose base class, of torch, is mocked."""
+    if what != "class" or "torch" not in autodoc_mock_imports or ".deep." not in name:
+        return None
+    signature = inspect.signature(obj.__init__, bound_method=True)
+    return inspect.stringify_signature(signature, show_annotation=False), None
+
+
 def inline_math(self, node: nodes.math) -> None:
     """Write a formula as MathML, which browsers show without a script."""
     self.body.append(tex2mathml(node.astext()))
@@ -126,5 +135,6 @@ def setup(app: Sphinx) -> None:
     """Register the parts above."""
     app.add_directive("figures", Figures)
     app.add_directive("report-page", ReportPage)
+    app.connect("autodoc-process-signature", class_signature)
     app.connect("source-read", link_to_pages)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))

@@ -49,6 +49,7 @@ class Algorithm:
         return FORMATS[name]
 
 
+#: The algorithms by name.
 ALGORITHMS = {
     row.name: row
     for row in (

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import inspect
 from sphinx.util.docutils import SphinxDirective
@@ -37,6 +37,7 @@ extensions = [
 exclude_patterns = ["conftest.py"]
 default_role = "py:obj"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_fence_as_directive = ["math"]  # the fences that GitHub knows
 myst_heading_anchors = 4
 
 autodoc_default_options = {"members": True}
@@ -54,6 +55,7 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_extra_path = [str(RESULTS / "report.html")] if (RESULTS / "report.html").exists() else []
+linkcheck_ignore = [r"https://repository\.example"]  # the placeholder of pyproject.toml
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -120,13 +122,13 @@ def class_signature(app: Sphinx, what: str, name: str, obj: type, *_: object) ->
 
 def inline_math(self, node: nodes.math) -> None:
     """Write a formula as MathML, which browsers show without a script."""
-    self.body.append(tex2mathml(node.astext()))
+    self.body.append(convert(node.astext()))
     raise nodes.SkipNode
 
 
 def block_math(self, node: nodes.math_block) -> None:
     """Write a displayed formula as MathML."""
-    formula = tex2mathml(node.astext(), as_block=True)
+    formula = convert(node.astext(), display="block")
     self.body.append(f'<div class="math-block">{formula}</div>\n')
     raise nodes.SkipNode
 

@@ -85,28 +85,6 @@ def test_bandwidth_beside_the_speedup_is_that_of_as_much_memory(store):
     assert f64["read_gigabytes_per_second"] == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(
-    ("read_ns", "shown"),
-    [
-        ((20_000,) * 9, "25%"),
-        ((20_000,) * 4 + (18_000,) * 3, "25%"),
-        ((20_000,) * 5 + (9_000,) * 4, cells.UNKNOWN),
-        ((20_000, 16_000, 26_000), "~25%"),
-    ],
-)
-def test_a_share_of_read_is_as_sure_as_the_speed_of_reading(tmp_path, read_ns, shown):
-    """On a busy machine it said 2281 %, of a speed that nothing was known of."""
-    store = Store(tmp_path, "busy-cpu")
-    store.add_machine("f", MACHINE)
-    series = Series("i8", {"calls": tuple(10 * ns for ns in read_ns)}, {"calls": 10, "bytes": 1})
-    store.add(kernel("read", 100_000, {}, series=(series,)))
-    norms = [10.0 * 0.5**epoch for epoch in range(12)]
-    store.add(epochs((epochs_series("HALP D8M8", 100_000, 1, norms),)))
-    made = report(store, "epochs")
-    table = made.tables[0]
-    assert table.rows[0][table.header.index("of read")] == shown
-
-
 def test_convergence_numbers(store):
     data = report(store, "convergence").data
     reached = row(data["reached"], contender="HALP D8M8", gradient_norm=1e-1)
@@ -247,7 +225,7 @@ def test_what_is_not_reached_has_no_time(store):
     found = report(store, "convergence")
     line = row(found.data["reached"], contender="HALP D8M8", gradient_norm=0.1)
     assert (line["epoch"], line["seconds"]) == (None, None)
-    assert "| HALP D8M8 | 900 us | - |" in tables.markdown(found)
+    assert "| HALP D8M8 | ~900 us | - |" in tables.markdown(found)
 
 
 def test_targets_are_powers_of_ten_on_the_way(store):

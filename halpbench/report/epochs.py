@@ -61,7 +61,7 @@ def _mark_best(rows: Sequence[Row]) -> None:
             row["best_batch"] = row is fastest
 
 
-def _row(record: Record, series: Series, bandwidths: Mapping[int, stats.Estimate]) -> Row:
+def _row(record: Record, series: Series, bandwidths: Mapping[int, float]) -> Row:
     steps, n_samples = record.facts["epoch_length"], record.facts["n_samples"]
     norms = series.facts["gradient_norms"]
     plain, batch_size = batch_of(series)
@@ -93,9 +93,8 @@ def _row(record: Record, series: Series, bandwidths: Mapping[int, stats.Estimate
     }
     bandwidth = _read_bandwidth(bandwidths, series.facts["data_bytes"])
     if bandwidth is not None:
-        row["read_gigabytes_per_second"] = bandwidth.value
-        share = _share(cells.estimate(row, "inner_gigabytes_per_second"), bandwidth)
-        row |= {**cells.columns("share_of_read", share), "share_repetitions": share.count}
+        row["read_gigabytes_per_second"] = bandwidth
+        row["share_of_read"] = row["inner_gigabytes_per_second"] / bandwidth
     for short in BASELINES:
         baseline = _baseline(record, short, batch_size)
         if baseline is None:
@@ -191,8 +190,7 @@ def _speedups(record: Record, rows: Sequence[Row]) -> Table:
 def _share_of_read(row: Row) -> cells.Cell:
     if "share_of_read" not in row:
         return cells.Cell("")
-    share = cells.estimate(row, "share_of_read", row["share_repetitions"])
-    return cells.share(share.value, share)
+    return cells.share(row["share_of_read"], cells.estimate(row, "inner_ns_per_step"))
 
 
 def _milliseconds(row: Row) -> cells.Cell:
@@ -219,30 +217,16 @@ def _throughput(count: float, ns: stats.Estimate) -> Row:
     return {name: count / ns.value, f"{name}_low": count / ns.high, f"{name}_high": count / ns.low}
 
 
-def _share(inner: stats.Estimate, bandwidth: stats.Estimate) -> stats.Estimate:
-    """Divide the throughput of an inner loop by that of reading; both scatter."""
-    return stats.Estimate(
-        inner.value / bandwidth.value,
-        inner.low / bandwidth.high,
-        inner.high / bandwidth.low,
-        min(inner.count, bandwidth.count),
-    )
-
-
-def _bandwidths(records: Sequence[Record]) -> dict[int, stats.Estimate]:
+def _bandwidths(records: Sequence[Record]) -> dict[int, float]:
     """Return the measured GB/s of reading, by the bytes of the array."""
-    bandwidths = {}
-    for record in records:
-        if cells.read_only(record):
-            size, ns = record.case["n"], stats.median(cells.per_call(record.series[0]))
-            ends = (size / ns.value, size / ns.high, size / ns.low)
-            bandwidths[size] = stats.Estimate(*ends, ns.count)
-    return bandwidths
+    return {
+        record.case["n"]: record.case["n"] / float(np.median(cells.per_call(record.series[0])))
+        for record in records
+        if cells.read_only(record)
+    }
 
 
-def _read_bandwidth(
-    bandwidths: Mapping[int, stats.Estimate], data_bytes: int
-) -> stats.Estimate | None:
+def _read_bandwidth(bandwidths: Mapping[int, float], data_bytes: int) -> float | None:
     """Find the measured GB/s of reading the smallest array that is no smaller than the data."""
     if not bandwidths:
         return None

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _Integers = NDArray[np.int8] | NDArray[np.int16]
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -20,6 +20,16 @@ class Rng:
     def rounding(self) -> str: ...
     def __reduce__(self) -> tuple[Callable[[bytes], Rng], tuple[bytes]]: ...
     def copy(self) -> Rng: ...
+
+class Constant:
+    def __init__(
+        self,
+        h: ArrayLike,
+        data: DTypeLike,
+        model: DTypeLike,
+        rng: SupportsIndex | Rng | None = None,
+        rounding: str | None = None,
+    ) -> None: ...
 
 def compiled() -> list[str]: ...
 def backends() -> list[str]: ...
@@ -58,7 +68,7 @@ def update(
     w: NDArray[Any],
     x: NDArray[Any],
     c: ArrayLike,
-    h: ArrayLike | None = None,
+    h: ArrayLike | Constant | None = None,
     rng: SupportsIndex | Rng | None = None,
     rounding: str | None = None,
 ) -> None: ...

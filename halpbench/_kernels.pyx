@@ -905,6 +905,64 @@ cdef Operand room_for_h(size_t rows, size_t columns, halp_format form):
     return operand(values.view(np.int16), "h", 2, True)
 
 
+@cython.final
+cdef class Constant:
+    """The ``h`` of updates of an integer model, rounded to fixed point once for all of them.
+
+    It stays the same for an epoch of SVRG or HALP, and :func:`update` would round it at every call.
+
+    Parameters
+    ----------
+    h : array_like of shape (C, n)
+        In units of the model, for a batch as a whole.
+    data, model : dtype
+        Of ``x`` and ``w``: int8 or int16; int16 data have an int16 model.
+    rng : int, Rng, optional
+        Seed or state of the stochastic rounding.
+    rounding : {"stochastic", "nearest"}, optional
+        By default that of ``rng`` where it is a state, else stochastic.
+
+    Raises
+    ------
+    TypeError
+        For other dtypes, and numbers that are not real.
+    ValueError
+        For an ``h`` of other dimensions or one that is not finite, and a ``rounding`` that is not
+        that of the state ``rng``.
+    """
+    cdef halp_format form
+    cdef halp_batch_h h
+    cdef Operand values
+    cdef size_t rows, columns
+
+    def __init__(self, h, data, model, rng=None, rounding=None):
+        cdef Rng state = rounding_state(rng, rounding)
+        cdef Operand given
+        shape, pair = np.shape(h), (np.dtype(data).name, np.dtype(model).name)
+        forms = {("int8", "int8"): HALP_I8, ("int8", "int16"): HALP_I8I16,
+                 ("int16", "int16"): HALP_I16}
+        if pair not in forms:
+            raise TypeError(f"no integer kernel for {pair[0]} data with a {pair[1]} model")
+        if len(shape) != 2:
+            raise ValueError(f"h must have 2 dimensions, got {len(shape)}")
+        self.form, self.rows, self.columns = forms[pair], shape[0], shape[1]
+        self.values = room_for_h(self.rows, self.columns, self.form)
+        given = reals(h, "h", shape, F64, self.values)
+        with nogil:
+            self.h = halp_encode_batch_h(self.form, self.columns, self.rows,
+                                         <const double *> given.data, 1.0, state.acquire(),
+                                         self.values.data)
+            state.release()
+
+    cdef int check(self, halp_format form, Operand model) except -1:
+        """Refuse a model of other numbers, or of another shape."""
+        if self.values is None or self.form != form:
+            raise TypeError("the Constant is of other data, or of another model")
+        if self.rows != model.rows or self.columns != model.columns:
+            raise ValueError(f"h must have shape {model.shape()}, got {(self.rows, self.columns)}")
+        return 0
+
+
 def update(w, x, c, h=None, rng=None, rounding=None):
     """Fused update by a batch, rounded once: ``w -= round(c.T @ x + h)``, in place.
 
@@ -925,10 +983,10 @@ def update(w, x, c, h=None, rng=None, rounding=None):
         use their whole range.
     c : array_like of shape (B, C)
         Coefficients, in units of ``w`` per unit of ``x``.
-    h : array_like of shape (C, n), optional
+    h : array_like of shape (C, n) or Constant, optional
         In units of ``w``, for the batch as a whole; as ``c``, it may overlap with ``w``. For an
         integer ``w`` it is rounded at random to fixed point first, by draws of ``rng`` before the
-        others.
+        others; a :class:`Constant` has been.
     rng : int, Rng, optional
         Seed, or state that goes on from call to call; for an integer ``w``.
     rounding : {"stochastic", "nearest"}, optional
@@ -953,6 +1011,7 @@ def update(w, x, c, h=None, rng=None, rounding=None):
     cdef halp_format form = format_of(batch, model)
     cdef halp_update step
     cdef Rng state = None
+    cdef Constant fixed = h if isinstance(h, Constant) else None
     check_length(batch.columns, model.columns, "columns of x")
     if not 1 <= batch.rows <= HALP_MOST_BATCH:
         raise ValueError(f"x must have 1 to {HALP_MOST_BATCH} rows, got {batch.rows}")
@@ -960,7 +1019,9 @@ def update(w, x, c, h=None, rng=None, rounding=None):
     coefficients = reals(c, "c", (batch.rows, model.rows), F64, model)
     if model.dtype == F32:
         reals(c, "c", (batch.rows, model.rows), F32, model)  # finite there, too
-    constant = _constant(h, model)
+    if fixed is not None:
+        fixed.check(form, model)
+    constant = _constant(None if fixed is not None else h, model)
     check_rounding(rng, rounding)
     check_range(model)
     if model.view.len == 0:
@@ -975,18 +1036,23 @@ def update(w, x, c, h=None, rng=None, rounding=None):
             encoded = room_for_h(model.rows, model.columns, form)
     elif constant is not None:
         step.h.values = constant.data
+    if fixed is not None:
+        step.h = fixed.h
     step.x = row_pointers(batch)
     with nogil:
-        _update_batch(k, form, &step, constant, encoded, state)
+        _update_batch(k, form, &step, constant, encoded, fixed is not None, state)
     PyMem_Free(<void *> step.x)
 
 
 cdef void _update_batch(const halp_backend *k, halp_format form, halp_update *step,
-                        Operand constant, Operand encoded, Rng rng) noexcept nogil:
-    """Round h and the update, as one use of the random state."""
+                        Operand constant, Operand encoded, bint has_h,
+                        Rng rng) noexcept nogil:
+    """Round h unless it has been, and the update, as one use of the random state."""
     if rng is not None:
         step.rng = rng.acquire()
-        if constant is None:
+        if has_h:
+            pass
+        elif constant is None:
             step.h = halp_encode_batch_h(form, step.n, step.count, NULL, 1.0, NULL, NULL)
         else:
             step.h = halp_encode_batch_h(form, step.n, step.count, <const double *> constant.data,

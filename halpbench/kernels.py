@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from halpbench import _kernels, formats
 from halpbench._kernels import (
     BackendError,
+    Constant,
     Rng,
     accumulate,
     active,
@@ -43,6 +44,7 @@ from halpbench._kernels import (
 
 __all__ = [
     "BackendError",
+    "Constant",
     "Rng",
     "accumulate",
     "active",

@@ -448,3 +448,67 @@ def test_a_state_can_be_copied_behind_any_batch(copy):
             kernels.update(result, x, c, rng=state)
         np.testing.assert_array_equal(*results)
         assert set(np.unique(results[0])) == {-1, 0}
+
+
+# ---- A constant that is encoded once -------------------------------------------------------------
+
+
+@integer_families
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_a_constant_is_the_h_that_it_is_made_of(backend, family, scale):
+    """Bit for bit: made and used with one state, it takes the same random numbers as an array."""
+    random = np.random.default_rng(0)
+    x, w = data(random, family[0], (5, 777)), model(random, family[1], (3, 777)) // 2
+    c, h = random.uniform(-1e-3, 1e-3, (5, 3)), scale * random.uniform(-1, 1, (3, 777))
+    rng, results = kernels.Rng(7), [w.copy(), w.copy(), w.copy()]
+    kernels.update(results[0], x, c, kernels.Constant(h, *family, rng), rng)
+    kernels.update(results[1], x, c, h, 7)
+    kernels.update(results[2], x, c, None, 7)
+    np.testing.assert_array_equal(results[0], results[1])
+    assert (results[1] != results[2]).any()
+
+
+def test_a_constant_serves_many_updates():
+    """And is its own: the array may change meanwhile."""
+    h = np.full((2, 100), 0.25)
+    constant = kernels.Constant(h, "int8", "int8", rounding="nearest")
+    h[:] = 100.0
+    w, x, rng = np.zeros((2, 100), np.int8), np.zeros((1, 100), np.int8), kernels.Rng(1)
+    for _ in range(200):
+        kernels.update(w, x, [[0.0, 0.0]], constant, rng)
+    # 200 steps of variance 3/16: six standard errors of the mean of a row
+    assert np.abs(w.mean(axis=1) + 50).max() < 6 * (200 * 3 / 16 / 100) ** 0.5
+    assert len(np.unique(w)) > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((np.ones(8), "int8", "int8"), ValueError, "2 dimensions, got 1"),
+        ((np.full((3, 8), np.nan), "int8", "int8"), ValueError, "h must be finite"),
+        ((np.full((3, 8), "1"), "int8", "int8"), TypeError, "h must be real"),
+        ((np.ones((3, 8)), "int16", "int8"), TypeError, "int16 data with a int8 model"),
+        ((np.ones((3, 8)), "float32", "float32"), TypeError, "no integer kernel for float32"),
+        ((np.ones((3, 8)), "int8", "int8", -1), ValueError, "seed"),
+        ((np.ones((3, 8)), "int8", "int8", 0, "up"), ValueError, "rounding must be"),
+    ],
+)
+def test_a_constant_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        kernels.Constant(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("constant", "error", "message"),
+    [
+        (kernels.Constant(np.ones((2, 8)), "int8", "int8"), ValueError, r"shape \(3, 8\), got \(2"),
+        (kernels.Constant(np.ones((3, 7)), "int8", "int8"), ValueError, r"shape \(3, 8\), got \(3"),
+        (kernels.Constant(np.ones((3, 8)), "int8", "int16"), TypeError, "of other data"),
+        (kernels.Constant.__new__(kernels.Constant), TypeError, "of other data"),
+    ],
+)
+def test_update_refuses_a_constant_of_another_model(constant, error, message):
+    w, x, c = good()
+    with pytest.raises(error, match=message):
+        kernels.update(w, x, c, constant)
+    assert not w.any()

@@ -606,6 +606,263 @@ def test_the_documented_example_trains(capsys):
     assert losses[-1] < losses[0] / 5
 
 
+# ---- Faults of the loop around the optimizer -----------------------------------------------------
+
+
+def test_a_loader_with_persistent_workers_is_refused():
+    """The pass over it would end the loop over it: 9 steps of 16, without a word."""
+    model, closure, batches = network()
+    optimizer = make(SVRG, model)
+    inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    sets = torch.utils.data.TensorDataset(inputs, targets)
+    persistent = torch.utils.data.DataLoader(
+        sets, batch_size=8, num_workers=1, persistent_workers=True
+    )
+    with pytest.raises(ValueError, match="a second loader without persistent workers"):
+        optimizer.full_gradient(closure, persistent)
+    assert optimizer.needs_full_gradient
+    steps = 0
+    for batch in (loader := torch.utils.data.DataLoader(sets, batch_size=8)):
+        if optimizer.needs_full_gradient:
+            optimizer.full_gradient(closure, loader)
+        optimizer.step(functools.partial(closure, batch))
+        steps += 1
+    assert steps == 6
+
+
+def test_a_generator_that_the_loop_runs_over_is_refused():
+    model, closure, batches = network()
+    optimizer = make(SVRG, model)
+    optimizer.full_gradient(closure, (batch for batch in batches))
+    stream = (batch for batch in batches)
+    next(stream)
+    with pytest.raises(ValueError, match="generator that has begun"):
+        optimizer.full_gradient(closure, stream)
+    assert len(list(stream)) == 5
+
+
+@pytest.mark.parametrize("cls", VARIANCE_REDUCED)
+def test_a_closure_that_draws_a_new_batch_at_each_call_is_noticed(cls):
+    model, closure, batches = network()
+    model[3].p = 0.0
+    optimizer = make(cls, model)
+    optimizer.full_gradient(closure, batches)
+    stream = iter(batches)
+    with pytest.warns(UserWarning, match="the losses .* at the same parameters"):
+        optimizer.step(lambda: closure(next(stream)))
+    optimizer.full_gradient(closure, batches)
+    optimizer.step(functools.partial(closure, batches[0]))  # warnings are errors here
+
+
+@pytest.mark.parametrize("result", [None, "loss", torch.zeros(2)], ids=["None", "text", "vector"])
+def test_a_closure_without_a_loss_is_refused_where_the_loss_is_needed(result):
+    model, closure, batches = network()
+    before = values(model)
+
+    def without(batch):
+        closure(batch)
+        return result
+
+    optimizer = make(SVRG, model)
+    with pytest.raises(TypeError, match="must return the loss, a number, got"):
+        optimizer.full_gradient(without, batches)
+    assert_equal(before | dict(model.named_buffers()), values(model))
+    optimizer.full_gradient(closure, batches)
+    assert optimizer.step(lambda: closure(batches[0]) and None) is None
+    assert (model[0].weight != before["0.weight"]).any()
+
+
+def test_summed_losses_are_a_sum_with_batches_that_count_once():
+    """As the documentation says: the full gradient is then the mean of the batches' sums."""
+    model, closure, batches = network(torch.float64)
+    model.eval()
+    batches = [*batches, tuple(part[:3] for part in batches[0])]  # a smaller one
+
+    def summed(batch):
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="sum")
+        loss.backward()
+        return loss
+
+    optimizer = make(SVRG, model)
+    optimizer.full_gradient(closure, batches)
+    mean = [optimizer.state[p]["full_gradient"].clone() for p in model.parameters()]
+    optimizer.full_gradient(summed, batches, batch_size=lambda batch: 1)
+    for p, g in zip(model.parameters(), mean, strict=True):
+        torch.testing.assert_close(optimizer.state[p]["full_gradient"], g * 51 / 7)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_maximizing_is_minimizing_the_negative(cls):
+    """Weight decay included, which is that of torch.optim.SGD."""
+    results = []
+    for sign in (1, -1):
+        model, _, batches = network(torch.float64)
+
+        def signed(batch, sign=sign, model=model):
+            loss = sign * nn.functional.cross_entropy(model(batch[0]), batch[1])
+            loss.backward()
+            return loss
+
+        optimizer = make(cls, model, maximize=sign < 0, momentum=0.5, weight_decay=0.1)
+        train(optimizer, signed, batches)
+        results.append(values(model))
+        assert optimizer.param_groups[0]["maximize"] is (sign < 0)
+    assert_equal(*results)
+    with pytest.raises(TypeError, match="maximize must be a bool, got 1"):
+        make(cls, model, maximize=1)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("foreach", (None, True), False),
+        ("fused", (None, False), True),
+        ("capturable", (False,), True),
+        ("differentiable", (False,), True),
+        ("dampening", (0, 0.0), 0.5),
+        ("nesterov", (False,), True),
+    ],
+)
+def test_settings_of_torch_are_what_is_done_anyway_or_refused(cls, name, accepted, refused):
+    model, _, _ = network()
+    for value in accepted:
+        make(cls, model, **{name: value})
+    message = f"{cls.__name__} does not have {name}={refused}"
+    with pytest.raises(ValueError, match=message):
+        make(cls, model, **{name: refused})
+    optimizer = make(cls, model)
+    with pytest.raises(ValueError, match=message):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))], name: refused})
+    assert len(optimizer.param_groups) == 1
+    with pytest.raises(TypeError, match=f"{cls.__name__} has no setting betas"):
+        make(cls, model, betas=(0.9, 0.999))
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_numbers_of_numpy_are_numbers(cls):
+    """And plain ones in the state, as torch.load wants them."""
+    results = []
+    for real, integer in [(float, int), (np.float64, np.int64), (np.float32, np.int8)]:
+        model, closure, batches = network()
+        changes = {"lr": real(0.125), "momentum": real(0.5)}
+        if cls is not SVRG:
+            changes["bits"] = integer(6)
+        if cls is not LPSGD:
+            changes["epoch_length"] = integer(4)
+        optimizer = make(cls, model, **changes)
+        for batch in batches:
+            if optimizer.needs_full_gradient:
+                size = lambda batch, integer=integer: integer(len(batch[0]))  # noqa: E731
+                optimizer.full_gradient(closure, batches, batch_size=size)
+            optimizer.step(functools.partial(closure, batch))
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        optimizer.load_state_dict(torch.load(file, weights_only=True))
+        results.append(values(model))
+    assert_equal(results[0], results[1])
+    assert_equal(results[0], results[2])
+
+
+# ---- States of others ----------------------------------------------------------------------------
+
+
+def started(cls, **changes):
+    """An optimizer in the middle of an epoch; its model."""
+    model, closure, batches = network()
+    if cls is torch.optim.SGD:
+        optimizer = cls(model.parameters(), lr=0.1)
+        closure(batches[0])
+        optimizer.step()
+    else:
+        optimizer = make(cls, model, momentum=0.9, **changes)
+        train(optimizer, closure, batches[:2])
+    return optimizer, model
+
+
+def plain(value):
+    """A state without tensors, to be compared."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (ours, theirs)
+        for ours in EVERY
+        for theirs in (*EVERY, torch.optim.SGD)
+        if ours is not theirs
+    ],
+)
+def test_states_of_other_optimizers_are_refused(ours, theirs):
+    optimizer, _ = started(ours)
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(ValueError, match=f"not a state of {ours.__name__}: it (lacks|has) '"):
+        optimizer.load_state_dict(started(theirs)[0].state_dict())
+    assert plain(optimizer.state_dict()) == plain(before)
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_states_of_other_models_and_bad_settings_are_refused(cls):
+    optimizer, _ = started(cls)
+    before = copy.deepcopy(optimizer.state_dict())
+
+    def spoil(change):
+        state = copy.deepcopy(before)
+        change(state)
+        return state
+
+    def another_shape(state):
+        state["state"][0]["momentum_buffer"] = torch.zeros(3, 5)
+
+    def no_step_size(state):
+        state["param_groups"][0]["lr"] = float("nan")
+
+    def fewer_parameters(state):
+        state["param_groups"][0]["params"].pop()
+
+    def another_device(state):
+        state["generator"] = torch.zeros(16, dtype=torch.uint8)
+
+    wrong = [
+        (another_shape, r"momentum_buffer has the shape \(3, 5\), the parameter \(6, 5\)"),
+        (no_step_size, "lr must be"),
+        (fewer_parameters, "size"),
+    ]
+    if cls is not SVRG:
+        wrong.append((another_device, "generator's state is of no cpu device"))
+    for change, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            optimizer.load_state_dict(spoil(change))
+        assert plain(optimizer.state_dict()) == plain(before)
+
+
+@pytest.mark.parametrize("cls", VARIANCE_REDUCED)
+def test_the_length_of_an_epoch_belongs_to_the_state(cls):
+    optimizer, _ = started(cls, epoch_length=5)
+    other, _ = started(cls, epoch_length=3)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.epoch_length == 5
+    assert not other.needs_full_gradient
+
+
+@pytest.mark.parametrize("cls", EVERY)
+def test_a_loaded_state_shares_nothing(cls):
+    """Training goes on here, and what it was loaded from stays."""
+    optimizer, _ = started(cls)
+    model, closure, batches = network()
+    other = make(cls, model)
+    before = copy.deepcopy(optimizer.state_dict())
+    other.load_state_dict(optimizer.state_dict())
+    train(other, closure, batches)
+    assert plain(optimizer.state_dict()) == plain(before)
+
+
 # ---- Wrong use -----------------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ ALLOWED = {
     "simulate": {"arguments", "batches", "fixedpoint", "losses", "problems"},
     "theory": {"arguments", "batches", "fixedpoint", "problems"},
     "estimators": {"solvers", "objective", "losses", "parallel", "rows", "formats", "kernels"},
-    "deep": {"fixedpoint", "datasets", "bench"},
+    "deep": {"arguments", "kernels", "fixedpoint", "datasets", "bench"},
     "bench": {
         "estimators",
         "formats",

@@ -16,15 +16,21 @@ simulated: parameters are integers of few bits times a scale, one scale a tensor
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
+import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from halpbench.arguments import count, one_of
 from halpbench.deep.rounding import ROUNDINGS, random_fractions, round_, saturated
 from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
 
@@ -34,12 +40,29 @@ Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, T
 Group = dict[str, Any]
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
+# Settings of torch's own optimizers, with the values that say what is done here in any case.
+TORCH_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "foreach": (None, True),
+    "fused": (None, False),
+    "capturable": (False,),
+    "differentiable": (False,),
+    "dampening": (0,),
+    "nesterov": (False,),
+}
+# The closure is evaluated twice at the same parameters. Its losses may differ by what a device
+# adds up in another order; those of two batches differ by more.
+SAME_LOSS = 1e-3
+
 
 class _StochasticGradient(torch.optim.Optimizer):
     """A step along the gradient that `_backward` leaves in ``.grad``; subclasses say how."""
 
-    def __init__(self, params: Parameters, **defaults: Any) -> None:
-        super().__init__(params, defaults)
+    def __init__(
+        self, params: Parameters, *, torch_settings: Mapping[str, Any], **defaults: Any
+    ) -> None:
+        for name in torch_settings.keys() - TORCH_SETTINGS.keys():
+            raise TypeError(f"{type(self).__name__} has no setting {name}")
+        super().__init__(params, defaults | torch_settings)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters, with settings of their own where they differ from the constructor's.
@@ -57,8 +80,11 @@ class _StochasticGradient(torch.optim.Optimizer):
             For a setting out of range.
         """
         super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        # Plain numbers: torch.load reads no others by default.
+        group.update({k: v.item() for k, v in group.items() if isinstance(v, np.generic)})
         try:
-            self._check(self.param_groups[-1])
+            self._check(group)
         except BaseException:
             self.param_groups.pop()
             raise
@@ -117,6 +143,51 @@ class _StochasticGradient(torch.optim.Optimizer):
         for name in ("lr", "momentum", "weight_decay"):
             if not 0 <= group[name] < math.inf:
                 raise ValueError(f"{name} must be finite and not negative, got {group[name]}")
+        if not isinstance(group["maximize"], bool):
+            raise TypeError(f"maximize must be a bool, got {group['maximize']!r}")
+        for name in TORCH_SETTINGS.keys() & group.keys():
+            if group[name] not in TORCH_SETTINGS[name]:
+                expected = " or ".join(map(str, TORCH_SETTINGS[name]))
+                raise ValueError(
+                    f"{type(self).__name__} does not have {name}={group[name]!r}: "
+                    f"expected {expected}, or leave it out"
+                )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a state, bit for bit if the model is restored too.
+
+        The state is copied: it stays as it is when training goes on.
+
+        Parameters
+        ----------
+        state_dict : dict
+            From `state_dict` of an optimizer of the same class, for the same model.
+
+        Raises
+        ------
+        ValueError
+            For a state of another optimizer, model or device. The optimizer is then unchanged.
+        """
+        self._check_state(state_dict)
+        super().load_state_dict(copy.deepcopy(state_dict))
+
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        """Raise ValueError if a state cannot be continued from."""
+        expected, got = self.state_dict().keys(), state_dict.keys()
+        for name in expected ^ got:
+            has = "lacks" if name in expected else "has"
+            raise ValueError(f"not a state of {type(self).__name__}: it {has} {name!r}")
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=False):
+            for name in self.defaults.keys() - TORCH_SETTINGS.keys() - saved.keys():
+                raise ValueError(f"not a state of {type(self).__name__}: it lacks {name!r}")
+            self._check(saved | {"params": []})
+            for p, index in zip(group["params"], saved["params"], strict=False):
+                for name, value in state_dict["state"].get(index, {}).items():
+                    if isinstance(value, Tensor) and value.shape != p.shape:
+                        raise ValueError(
+                            f"a state of another model: {name} has the shape "
+                            f"{tuple(value.shape)}, the parameter {tuple(p.shape)}"
+                        )
 
     def _unchanged_if_it_fails(self) -> AbstractContextManager[None]:
         """Prepare the parameters for their first use, and undo that if the block fails."""
@@ -144,9 +215,8 @@ class _StochasticGradient(torch.optim.Optimizer):
 
     def _direction(self, group: Group, params: list[Tensor]) -> Tensors:
         """Return the gradients with weight decay and momentum."""
-        direction: Tensors = [p.grad for p in params if p.grad is not None]
-        if group["weight_decay"]:
-            direction = torch._foreach_add(direction, params, alpha=group["weight_decay"])
+        gradients = [p.grad for p in params if p.grad is not None]
+        direction = _of_objective(group, params, gradients)
         if group["momentum"]:
             for p in params:
                 if "momentum_buffer" not in self.state[p]:
@@ -175,11 +245,7 @@ class _VarianceReduced(_StochasticGradient):
         buffers: Iterable[Tensor] = (),
         **defaults: Any,
     ) -> None:
-        if isinstance(epoch_length, bool) or not isinstance(epoch_length, int):
-            raise TypeError(f"epoch_length must be an integer, got {epoch_length!r}")
-        if epoch_length < 1:
-            raise ValueError(f"epoch_length must be positive, got {epoch_length}")
-        self.epoch_length = epoch_length
+        self.epoch_length = count("epoch_length", epoch_length, 1)
         self._buffers = list(buffers)
         super().__init__(params, **defaults)
 
@@ -209,7 +275,8 @@ class _VarianceReduced(_StochasticGradient):
             Computes the mean loss of the batch that it is given, calls ``backward()`` and returns
             the loss. Gradients are cleared before.
         data_loader : iterable of batches
-            One pass over the training data, such as a ``DataLoader``.
+            One pass over the training data, such as a ``DataLoader``. A loop that is running over
+            it meanwhile must not be disturbed.
         batch_size : callable, optional
             The number of samples of a batch, its weight in the mean over all; by default the
             length of the first tensor in the batch.
@@ -221,8 +288,11 @@ class _VarianceReduced(_StochasticGradient):
 
         Raises
         ------
+        TypeError
+            If the closure does not return the loss.
         ValueError
-            If the loader is empty, or yields another number of batches than its length.
+            If the loader is empty, or yields another number of batches than its length; if it has
+            persistent workers, or is a generator that has begun: a loop over it would end early.
         FloatingPointError
             If the gradient is infinite or not a number.
         RuntimeError
@@ -230,7 +300,7 @@ class _VarianceReduced(_StochasticGradient):
 
         After an error the parameters and the epoch are what they were.
         """
-        count = batch_size or _leading_length
+        _check_restarts(data_loader)
         params = self._all_trained()
         sums: dict[Tensor, Tensor] = {}
         batches = samples = 0
@@ -238,11 +308,11 @@ class _VarianceReduced(_StochasticGradient):
         with torch.no_grad(), self._unchanged_if_it_fails(), _restored(self._buffers):
             for batch in data_loader:
                 loss = super()._backward(partial(closure, batch))
-                n = count(batch)
+                n = operator.index((batch_size or _leading_length)(batch))
                 for p in params:
                     if p.grad is not None:
                         sums[p] = sums[p].add_(p.grad, alpha=n) if p in sums else p.grad.mul_(n)
-                batches, samples, loss_sum = batches + 1, samples + n, loss_sum + n * float(loss)
+                batches, samples, loss_sum = batches + 1, samples + n, loss_sum + n * _number(loss)
             _check_length(data_loader, batches)
             gradient = list(sums.values())
             torch._foreach_div_(gradient, samples)
@@ -257,13 +327,14 @@ class _VarianceReduced(_StochasticGradient):
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on, but for the parameters."""
-        return super().state_dict() | {"steps_left": self._steps_left}
+        own = {"epoch_length": self.epoch_length, "steps_left": self._steps_left}
+        return super().state_dict() | own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state, bit for bit if the model is restored too."""
-        steps_left = int(state_dict["steps_left"])
+        """Continue from a state, in the middle of an epoch of its length; see the base class."""
         super().load_state_dict(state_dict)
-        self._steps_left = steps_left
+        self.epoch_length = int(state_dict["epoch_length"])
+        self._steps_left = int(state_dict["steps_left"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy of the optimizer."""
@@ -293,11 +364,13 @@ class _VarianceReduced(_StochasticGradient):
             torch._foreach_copy_(params, self._states(params, "center"))
             # The same random numbers again below: the same dropout masks at both points.
             with _random_state_restored(params), _restored(self._buffers):
-                super()._backward(closure)
+                loss_at_center = super()._backward(closure)
             at_center = [_gradient(p) for p in params]
         finally:
             torch._foreach_copy_(params, current)
         loss = super()._backward(closure)
+        if self._steps_left == self.epoch_length:  # the current parameters are the centre
+            _warn_if_not_equal(loss_at_center, loss)
         here = [_gradient(p) for p in params]
         if sum(p.grad is not None for p in self._all_trained()) > len(params):
             raise RuntimeError(
@@ -336,10 +409,17 @@ class _Rounded(_StochasticGradient):
         return super().state_dict() | {"generator": self.generator.get_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state, bit for bit if the model is restored too."""
-        generator = state_dict["generator"].cpu()
+        """Continue from a state, with its random numbers; see the base class."""
         super().load_state_dict(state_dict)
-        self.generator.set_state(generator)
+        self.generator.set_state(state_dict["generator"].cpu())
+
+    def _check_state(self, state_dict: dict[str, Any]) -> None:
+        super()._check_state(state_dict)
+        device = self.generator.device
+        try:
+            torch.Generator(device).set_state(state_dict["generator"].cpu())
+        except RuntimeError as error:
+            raise ValueError(f"the generator's state is of no {device.type} device") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy of the optimizer."""
@@ -348,9 +428,7 @@ class _Rounded(_StochasticGradient):
     def _check(self, group: Group) -> None:
         super()._check(group)
         check_bits(group["bits"])
-        if group["rounding"] not in ROUNDINGS:
-            expected = " or ".join(ROUNDINGS)
-            raise ValueError(f"rounding must be {expected}, got {group['rounding']!r}")
+        one_of("rounding", group["rounding"], ROUNDINGS)
 
     def _scaled(self, group: Group) -> list[Tensor]:
         return [p for p in group["params"] if "scale" in self.state[p]]
@@ -432,10 +510,15 @@ class SVRG(_VarianceReduced):
         0 for none; as in ``torch.optim.SGD``, without dampening.
     weight_decay : float
         The gradient of ``weight_decay / 2 * ||w||^2`` is added to that of the loss, exactly.
+    maximize : bool
+        Maximize the loss, less weight decay, in place of minimizing it.
     buffers : iterable of Tensor
         Tensors that the forward pass changes, such as the running statistics of batch norm:
         ``model.buffers()``. The evaluations at the centre leave them as they were, so that only the
         one at the current parameters counts, as in ordinary training.
+    **torch_settings
+        ``foreach``, ``fused``, ``capturable``, ``differentiable``, ``dampening`` and ``nesterov``
+        of torch's optimizers, at the values that say what is done here in any case.
 
     Raises
     ------
@@ -457,15 +540,19 @@ class SVRG(_VarianceReduced):
         epoch_length: int,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        maximize: bool = False,
         buffers: Iterable[Tensor] = (),
+        **torch_settings: Any,
     ) -> None:
         super().__init__(
             params,
+            torch_settings=torch_settings,
             epoch_length=epoch_length,
             buffers=buffers,
             lr=lr,
             momentum=momentum,
             weight_decay=weight_decay,
+            maximize=maximize,
         )
 
 
@@ -486,8 +573,8 @@ class LPSGD(_FixedGrid):
         largest entry at the start, or 1 if it is zero.
     momentum : float
         0 for none; the buffer is kept in full precision.
-    weight_decay : float
-        As in `torch.optim.SGD`.
+    weight_decay, maximize, **torch_settings
+        As in `SVRG`.
     rounding : {"stochastic", "nearest"}
         Up or down at random without bias, or to nearest.
     generator : torch.Generator, optional
@@ -512,17 +599,21 @@ class LPSGD(_FixedGrid):
         delta: float | None = None,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        maximize: bool = False,
         rounding: str = "stochastic",
         generator: torch.Generator | None = None,
+        **torch_settings: Any,
     ) -> None:
         super().__init__(
             params,
+            torch_settings=torch_settings,
             generator=generator,
             lr=lr,
             bits=bits,
             delta=delta,
             momentum=momentum,
             weight_decay=weight_decay,
+            maximize=maximize,
             rounding=rounding,
         )
 
@@ -532,9 +623,9 @@ class LPSVRG(_FixedGrid, _VarianceReduced):
 
     Parameters
     ----------
-    params, lr, epoch_length, buffers
+    params, lr, epoch_length, momentum, weight_decay, maximize, buffers, **torch_settings
         As in `SVRG`.
-    bits, delta, momentum, weight_decay, rounding, generator
+    bits, delta, rounding, generator
         As in `LPSGD`.
 
     Raises
@@ -557,12 +648,15 @@ class LPSVRG(_FixedGrid, _VarianceReduced):
         delta: float | None = None,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        maximize: bool = False,
         rounding: str = "stochastic",
         generator: torch.Generator | None = None,
         buffers: Iterable[Tensor] = (),
+        **torch_settings: Any,
     ) -> None:
         super().__init__(
             params,
+            torch_settings=torch_settings,
             epoch_length=epoch_length,
             buffers=buffers,
             generator=generator,
@@ -571,6 +665,7 @@ class LPSVRG(_FixedGrid, _VarianceReduced):
             delta=delta,
             momentum=momentum,
             weight_decay=weight_decay,
+            maximize=maximize,
             rounding=rounding,
         )
 
@@ -580,13 +675,13 @@ class HALP(_Rounded, _VarianceReduced):
 
     Parameters
     ----------
-    params, lr, epoch_length, buffers
+    params, lr, epoch_length, momentum, weight_decay, maximize, buffers, **torch_settings
         As in `SVRG`.
     mu : float
         Bound on the reach of an epoch: entries of a tensor move at most the norm of its full
         gradient divided by `mu`. The strong-convexity constant where there is one, else a number
         to tune.
-    bits, momentum, weight_decay, rounding, generator
+    bits, rounding, generator
         As in `LPSGD`, for the distance from the centre.
 
     Raises
@@ -610,12 +705,15 @@ class HALP(_Rounded, _VarianceReduced):
         bits: int = 8,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        maximize: bool = False,
         rounding: str = "stochastic",
         generator: torch.Generator | None = None,
         buffers: Iterable[Tensor] = (),
+        **torch_settings: Any,
     ) -> None:
         super().__init__(
             params,
+            torch_settings=torch_settings,
             epoch_length=epoch_length,
             buffers=buffers,
             generator=generator,
@@ -624,6 +722,7 @@ class HALP(_Rounded, _VarianceReduced):
             bits=bits,
             momentum=momentum,
             weight_decay=weight_decay,
+            maximize=maximize,
             rounding=rounding,
         )
 
@@ -639,9 +738,7 @@ class HALP(_Rounded, _VarianceReduced):
             params = self._centered(group)
             if not params:
                 continue
-            gradients: Tensors = self._states(params, "full_gradient")
-            if group["weight_decay"]:
-                gradients = torch._foreach_add(gradients, params, alpha=group["weight_decay"])
+            gradients = _of_objective(group, params, self._states(params, "full_gradient"))
             norms = torch.stack(torch._foreach_norm(gradients)).tolist()
             for p, norm in zip(params, norms, strict=True):
                 scale = bit_centering_scale(norm, group["mu"], group["bits"])
@@ -656,6 +753,15 @@ class HALP(_Rounded, _VarianceReduced):
 
 def _trained(group: Group) -> list[Tensor]:
     return [p for p in group["params"] if p.requires_grad]
+
+
+def _of_objective(group: Group, params: list[Tensor], gradients: Tensors) -> Tensors:
+    """Return the gradients of what is minimized, from those of the loss: with weight decay."""
+    if group["maximize"]:
+        gradients = torch._foreach_neg(gradients)
+    if group["weight_decay"]:
+        gradients = torch._foreach_add(gradients, params, alpha=group["weight_decay"])
+    return gradients
 
 
 def _gradient(p: Tensor) -> Tensor:
@@ -680,6 +786,41 @@ def _check_length(data_loader: Iterable[Any], batches: int) -> None:
         promised = batches
     if batches == 0 or batches != promised:
         raise ValueError(f"the data loader yielded {batches} batches, its length is {promised}")
+
+
+def _check_restarts(data_loader: Iterable[Any]) -> None:
+    """Raise if a pass over the loader ends a loop over it that called for this pass."""
+    if getattr(data_loader, "persistent_workers", False):
+        raise ValueError(
+            "a DataLoader with persistent_workers=True has one iterator: the loop over it would "
+            "lose its batches; give full_gradient() a second loader without persistent workers"
+        )
+    if (
+        inspect.isgenerator(data_loader)
+        and inspect.getgeneratorstate(data_loader) != inspect.GEN_CREATED
+    ):
+        raise ValueError("the data loader is a generator that has begun: expected a whole pass")
+
+
+def _number(loss: Any) -> float:
+    try:
+        return float(loss)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"the closure must return the loss, a number, got {loss!r}") from error
+
+
+def _warn_if_not_equal(loss_at_center: Any, loss: Any) -> None:
+    """Warn if two evaluations of a closure at the same parameters were of different batches."""
+    if loss_at_center is None or loss is None:
+        return
+    before, after = float(loss_at_center), float(loss)
+    if math.isfinite(before + after) and not math.isclose(before, after, rel_tol=SAME_LOSS):
+        warnings.warn(
+            f"the closure gave the losses {before:.6g} and {after:.6g} at the same parameters: "
+            "without the same batch, and the same random numbers, at both calls of a step no "
+            "variance is reduced",
+            stacklevel=2,
+        )
 
 
 def _fixed_scale(p: Tensor, delta: float | None, bits: int) -> float:

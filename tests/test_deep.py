@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from halpbench.deep import HALP, LPSGD, LPSVRG, SVRG  # noqa: E402
-from halpbench.deep.rounding import random_fractions, round_  # noqa: E402
+from halpbench.deep.rounding import add_rounded_, random_offsets  # noqa: E402
 
 VARIANCE_REDUCED = (SVRG, LPSVRG, HALP)
 ROUNDED = (LPSGD, LPSVRG, HALP)
@@ -99,18 +99,18 @@ class FedHALP(HALP):
 
     random = None
 
-    def _uniforms(self, count):
-        return torch.from_numpy(self.random.random(count))
+    def _offsets(self, count):
+        return torch.from_numpy(self.random.random(count) - 0.5)
 
 
 class FedLPSGD(LPSGD):
     random = None
-    _uniforms = FedHALP._uniforms
+    _offsets = FedHALP._offsets
 
 
 class FedLPSVRG(LPSVRG):
     random = None
-    _uniforms = FedHALP._uniforms
+    _offsets = FedHALP._offsets
 
 
 FED = {"lp-sgd": FedLPSGD, "lp-svrg": FedLPSVRG, "halp": FedHALP}
@@ -184,13 +184,15 @@ def test_halp_converges_linearly_below_the_floor_of_lp_svrg():
 # ---- Rounding ------------------------------------------------------------------------------------
 
 
-def test_random_fractions_are_uniform():
-    u = random_fractions(1_000_003, torch.Generator().manual_seed(0)).double()
-    assert u.shape == (1_000_003,)
-    assert 0 < u.min() < 1e-4 < 1 - 1e-4 < u.max() < 1
+def test_random_offsets_are_uniform():
+    n = 1_000_003
+    u = random_offsets(n, torch.Generator().manual_seed(0)).double() / 2**16
+    assert u.shape == (n,)
+    assert -0.5 < u.min() < 1e-4 - 0.5 < 0.5 - 1e-4 < u.max() < 0.5
+    assert u.abs().min() == 2**-16  # never a half after an integer was added, and symmetric
     # Six standard errors of the mean and of the share of each of 64 equal intervals.
-    assert abs(float(u.mean()) - 0.5) < 6 * (1 / 12) ** 0.5 / 1000
-    shares = torch.bincount((64 * u).long(), minlength=64) / len(u)
+    assert abs(float(u.mean())) < 6 * (1 / 12) ** 0.5 / 1000
+    shares = torch.bincount((64 * (u + 0.5)).long(), minlength=64) / len(u)
     assert (shares - 1 / 64).abs().max() < 6 * (1 / 64 / len(u)) ** 0.5
     # Nor do neighbours, which may come from one word, depend on each other.
     for lag in (1, 2, 3, 4):
@@ -198,35 +200,46 @@ def test_random_fractions_are_uniform():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("x", [-100.75, -0.3, 0.01, 0.5, 63.9])
-def test_stochastic_rounding_is_unbiased(x, dtype):
-    """A bias of 2**-8 of a unit is five standard errors or more, and is found."""
+@pytest.mark.parametrize("start", [0, -100, 2**22])
+@pytest.mark.parametrize("step", [-20.75, -0.3, 0.01, 0.5, 63.9])
+def test_stochastic_rounding_is_unbiased(step, start, dtype):
+    """A bias of 2**-8 of a unit is five standard errors or more, and is found.
+
+    Also where a float of the size of the integer has no room for the fraction of a step.
+    """
     n = 2**19
-    units = [torch.full((n,), x, dtype=dtype)]
-    round_(units, 8, random_fractions(n, torch.Generator().manual_seed(1)))
-    assert set(units[0].tolist()) == {np.floor(x), np.ceil(x)}
+    units, steps = (torch.full((n,), float(x), dtype=dtype) for x in (start, step))
+    add_rounded_([units], [steps], 24, random_offsets(n, torch.Generator().manual_seed(1)))
+    units -= start
+    assert set(units.tolist()) == {np.floor(step), np.ceil(step)}
     assert 0.5 / n**0.5 < 2**-8 / 5
-    assert abs(float(units[0].double().mean()) - float(torch.tensor(x, dtype=dtype))) < 2**-8
+    assert abs(float(units.double().mean()) - float(torch.tensor(step, dtype=dtype))) < 2**-8
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16, 24])
-def test_representable_numbers_are_kept_and_the_rest_saturates(bits):
+def test_whole_steps_are_kept_and_the_rest_saturates(bits):
     highest = 2 ** (bits - 1) - 1
     k = torch.linspace(-highest, highest, 200_001).round()
-    for uniforms in (None, random_fractions(len(k), torch.Generator().manual_seed(2))):
+    for offsets in (None, random_offsets(len(k), torch.Generator().manual_seed(2))):
         units = [k.clone(), torch.tensor([])]
-        round_(units, bits, uniforms)
+        add_rounded_(units, [torch.zeros_like(x) for x in units], bits, offsets)
         assert torch.equal(units[0], k)
-    units = [torch.tensor([2.0**30, -(2.0**30)])]
-    round_(units, bits, None)
+        # From 2**7 on a float32 has no room for all of the 16 bits of an offset.
+        steps = k.clamp(-(2**6), 2**6)
+        units = [torch.zeros_like(k)]
+        add_rounded_(units, [steps.clone()], bits, offsets)
+        assert torch.equal(units[0], steps)
+    units = [torch.zeros(2)]
+    add_rounded_(units, [torch.tensor([2.0**30, -(2.0**30)])], bits, None)
     assert units[0].tolist() == [highest, -highest]
 
 
 def test_nearest_rounding_takes_halves_up():
-    units = [torch.tensor([-1.5, -0.6, -0.5]), torch.tensor([[0.49, 0.5], [1.2, 0.0]])]
-    round_(units, 8, None)
+    units = [torch.zeros(3), torch.ones(2, 2)]
+    steps = [torch.tensor([-1.5, -0.6, -0.5]), torch.tensor([[0.49, 0.5], [1.2, 0.0]])]
+    add_rounded_(units, steps, 8, None)
     assert units[0].tolist() == [-1, -1, 0]
-    assert units[1].tolist() == [[0, 1], [1, 0]]
+    assert units[1].tolist() == [[1, 2], [2, 1]]
 
 
 # ---- As optimizers of any module -----------------------------------------------------------------

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from halpbench.arguments import count, one_of
-from halpbench.deep.rounding import ROUNDINGS, random_fractions, round_, saturated
+from halpbench.deep.rounding import ROUNDINGS, add_rounded_, random_offsets, saturated
 from halpbench.fixedpoint import bit_centering_scale, check_bits, largest_integer
 
 __all__ = ["HALP", "LPSGD", "LPSVRG", "SVRG"]
@@ -437,28 +437,30 @@ class _Rounded(_StochasticGradient):
         """Return the integers of the parameters."""
         raise NotImplementedError
 
-    def _origins(self, params: list[Tensor]) -> list[Tensor] | None:
-        """Return the values that the integers are counted from."""
-        return None
+    def _origins(self, params: list[Tensor]) -> list[Tensor] | list[None]:
+        """Return the values that the integers are counted from; None: zero."""
+        return [None] * len(params)
 
-    def _uniforms(self, count: int) -> Tensor:
-        """Return random numbers in [0, 1), those of all elements of a group in its order."""
-        return random_fractions(count, self.generator)
+    def _offsets(self, count: int) -> Tensor:
+        """Return random numbers in (-1/2, 1/2), those of all elements of a group in its order."""
+        return random_offsets(count, self.generator)
 
     def _move(self, group: Group, params: list[Tensor], direction: Tensors) -> None:
         units = self._units(params)
         scales = self._states(params, "scale")
         lr = float(group["lr"])
         # The scale is zero where the full gradient is: such a parameter rests for the epoch.
-        steps = torch._foreach_mul(direction, [-lr / s if s else 0.0 for s in scales])
-        torch._foreach_add_(units, steps)
+        # The parameters hold the steps meanwhile: fresh memory costs as much as the arithmetic.
+        for p, d, scale in zip(params, direction, scales, strict=True):
+            torch.mul(d, -lr / scale if scale else 0.0, out=p)
         stochastic = group["rounding"] == "stochastic"
-        uniforms = self._uniforms(sum(p.numel() for p in params)) if stochastic else None
-        round_(units, group["bits"], uniforms)
-        torch._foreach_copy_(params, units)
-        torch._foreach_mul_(params, scales)
-        if (origins := self._origins(params)) is not None:
-            torch._foreach_add_(params, origins)
+        offsets = self._offsets(sum(p.numel() for p in params)) if stochastic else None
+        add_rounded_(units, params, group["bits"], offsets)
+        for p, x, scale, origin in zip(params, units, scales, self._origins(params), strict=True):
+            if origin is None:
+                torch.mul(x, scale, out=p)
+            else:
+                torch.add(origin, x, alpha=scale, out=p)
 
 
 class _FixedGrid(_Rounded):
@@ -478,9 +480,9 @@ class _FixedGrid(_Rounded):
                 if "scale" not in self.state[p]:
                     before[p] = p.clone()
                     scale = self.state[p]["scale"] = _fixed_scale(p, group["delta"], group["bits"])
-                    p.div_(scale)
-                    round_([p], group["bits"], None)
-                    p.mul_(scale)
+                    units = torch.zeros_like(p)
+                    add_rounded_([units], [p.div_(scale)], group["bits"], None)
+                    torch.mul(units, scale, out=p)
         try:
             yield
         except BaseException:

@@ -85,14 +85,14 @@ class AdaptiveScale:
     batch_size : int
     epoch_length : int
         Samples an epoch.
-    bits : int
-        Of the model.
+    highest : float
+        The largest number of units that the model can hold.
     """
 
     step_size: float
     batch_size: int
     epoch_length: int
-    bits: int
+    highest: float
 
     def __post_init__(self) -> None:
         steps = min(self.epoch_length, CHECKED_BATCHES * self.batch_size)
@@ -100,7 +100,7 @@ class AdaptiveScale:
 
     def first(self, largest_gradient: float) -> float:
         """Return the first scale of the epoch at a full gradient with this largest entry."""
-        return self._range * largest_gradient / largest_integer(self.bits)
+        return self._range * largest_gradient / self.highest
 
     def learn(self, displacement: float, largest_gradient: float) -> None:
         """Record the largest displacement of an entry that was seen in that epoch."""

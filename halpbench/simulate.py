@@ -2,8 +2,8 @@
 
 The compiled solvers have 8 and 16 bits. Here a model has 2 to 24 bits, the integers of either
 range, unbiased or biased rounding, and saturates or wraps round, as in the simulations of De Sa et
-al. 2018. Everything but the rounding is float64. For the same seed the samples are those of
-`halpbench.solve`.
+al. 2018; or it has a format of `numberformats`. Everything but the rounding is float64. For the
+same seed the samples are those of `halpbench.solve`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from halpbench.fixedpoint import (
     saturation_warning,
 )
 from halpbench.losses import Loss
+from halpbench.numberformats import BlockFloat, MiniFloat
 from halpbench.problems import LinearProblem, SoftmaxRegression
 
 __all__ = ["ALGORITHMS", "FixedPoint", "MarginLoss", "Simulation", "solve"]
@@ -103,6 +104,7 @@ _ALGORITHMS = {
     "lp-svrg": _Algorithm(reduced=True, centered=False, rounded=True),
     "halp": _Algorithm(reduced=True, centered=True, rounded=True),
     "lm-halp": _Algorithm(reduced=True, centered=True, rounded=True, rounded_multipliers=True),
+    "bc-sgd": _Algorithm(reduced=False, centered=True, rounded=True),
 }
 ALGORITHMS = tuple(_ALGORITHMS)  #: The names that `solve` takes.
 
@@ -140,6 +142,9 @@ class FixedPoint:
         check_bits(self.bits)
         one_of("integer_range", self.integer_range, ("symmetric", "full"))
         one_of("rounding", self.rounding, ("unbiased", "biased"))
+
+    # The value of one unit is not part of the format.
+    needs_scale = True
 
     @property
     def highest(self) -> int:
@@ -187,6 +192,9 @@ class FixedPoint:
         return np.asarray((k - self.lowest) % count + self.lowest)
 
 
+Model = FixedPoint | MiniFloat | BlockFloat
+
+
 @dataclass(frozen=True)
 class Simulation:
     """Result of `solve`.
@@ -204,12 +212,15 @@ class Simulation:
         With ``keep_path``: every iterate of every epoch, the centre first. Otherwise empty.
     batch_size : int
         Samples a step.
+    solutions : list of ndarray
+        The start, and the solution after every epoch.
     """
 
     w: FloatArray
     history: pd.DataFrame
     path: list[FloatArray]
     batch_size: int
+    solutions: list[FloatArray]
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,7 @@ class _Settings:
     """The arguments of `solve` that an inner loop needs, checked."""
 
     algorithm: _Algorithm
-    model: FixedPoint
+    model: Model
     step_size: float
     batch_size: int
     mu: float | None
@@ -228,7 +239,7 @@ class _Settings:
 def solve(
     problem: LinearProblem,
     algorithm: str = "halp",
-    model: FixedPoint | None = None,
+    model: Model | None = None,
     data: FixedPoint | None = None,
     *,
     loss: MarginLoss | None = None,
@@ -250,12 +261,13 @@ def solve(
     Parameters
     ----------
     problem : LeastSquares or SoftmaxRegression
-    algorithm : {"sgd", "lp-sgd", "svrg", "lp-svrg", "halp", "lm-halp"}
+    algorithm : {"sgd", "lp-sgd", "svrg", "lp-svrg", "halp", "lm-halp", "bc-sgd"}
         De Sa et al. 2018: stochastic gradient descent; the same with a rounded model (section 3);
         Algorithm 1; Algorithm 2; Algorithm 3; HALP for linear models, whose updates are products
-        of integers.
-    model : FixedPoint, optional
-        Of the model, for those that round it; 8 bits by default.
+        of integers. "bc-sgd" is HALP without variance reduction: bit centering alone.
+    model : FixedPoint, MiniFloat or BlockFloat, optional
+        Of the model, for those that round it; fixed point of 8 bits by default. bfloat16 and blocks
+        take numbers as they are, with a scale of 1.
     data : FixedPoint, optional
         Of the data, quantized once to nearest with the least scale that makes nothing saturate; by
         default the data stay as they are.
@@ -280,7 +292,7 @@ def solve(
         fewer, and every 256 batches the scale is doubled, and the model halved at random, if more
         than 7/8 of the range are in use.
     delta : float, optional
-        LP-SGD, LP-SVRG: the fixed scale; by default the integers represent [-1, 1].
+        LP-SGD, LP-SVRG: the fixed scale; by default the model represents [-1, 1].
     option : {"I", "II"}
         The next centre is the last iterate of the epoch, or a uniformly random one.
     multiplier_bits : int
@@ -315,14 +327,16 @@ def solve(
     TypeError
         If a number of bits, samples or epochs is not an integer, or `loss` is not a loss.
     ValueError
-        For unknown names, and numbers out of range; if `loss` returns other shapes, or numbers
-        that are not finite at the start.
+        For unknown names, numbers out of range, and `mu` for a model that is not of fixed point; if
+        `loss` returns other shapes, or numbers that are not finite at the start.
     """
     one_of("algorithm", algorithm, ALGORITHMS)
     one_of("option", option, ("I", "II"))
     length = 2 * problem.n_samples if epoch_length is None else epoch_length
     length, epochs = count("epoch_length", length, 1), count("epochs", epochs, 0)
     model = model or FixedPoint()
+    if mu is not None and not isinstance(model, FixedPoint):
+        raise ValueError(f"mu: got {mu} for a {type(model).__name__}, expected None")
     check_bits(multiplier_bits)
     if data is not None:
         problem = _quantized(problem, data)
@@ -335,7 +349,7 @@ def solve(
         step_size=a,
         batch_size=checked_batch_size(batch_size, problem, a),
         mu=None if mu is None else positive("mu", mu),
-        delta=positive("delta", 1 / model.highest if delta is None else delta),
+        delta=positive("delta", _default_delta(model) if delta is None else delta),
         multiplier_bits=multiplier_bits,
     )
     samples = np.random.default_rng(seed)
@@ -344,8 +358,8 @@ def solve(
     value, gradient = problem.loss_and_gradient(w)
     if loss is not None and not (math.isfinite(value) and np.isfinite(gradient).all()):
         raise ValueError(f"loss: got {value} at the start, expected finite values and derivatives")
-    rows, path = [_row(0, value, gradient, None)], []
-    adaptive = AdaptiveScale(a, settings.batch_size, length, model.bits)
+    rows, path, solutions = [_row(0, value, gradient, None)], [], [w]
+    adaptive = AdaptiveScale(a, settings.batch_size, length, model.highest)
     kept = None if gradient_bits is None else _KeptGradient(problem, gradient_bits, rounding)
     for epoch in range(1, epochs + 1):
         chosen = samples.integers(problem.n_samples, size=length)
@@ -361,12 +375,13 @@ def solve(
             rows.append(_row(epoch, math.inf, np.array(math.inf), inner))
             break
         w = iterates[-1]
+        solutions.append(w)
         if keep_path:
             path.append(np.array(iterates))
         rows.append(_row(epoch, value, gradient, inner))
     history = pd.DataFrame(rows)
     _warn_of_saturation(settings, history)
-    return Simulation(w, history, path, settings.batch_size)
+    return Simulation(w, history, path, settings.batch_size, solutions)
 
 
 class _Inner:
@@ -413,12 +428,14 @@ class _Inner:
         settings = self.settings
         if not settings.algorithm.rounded:
             return math.nan
+        if not settings.model.needs_scale:
+            return 1.0
         if self.adaptive is not None:
             return self.adaptive.first(float(np.abs(self.full_gradient).max()))
         if not settings.algorithm.centered or settings.mu is None:
             return settings.delta
         norm = float(np.linalg.norm(self.full_gradient))
-        return bit_centering_scale(norm, settings.mu, settings.model.bits)
+        return bit_centering_scale(norm, settings.mu, int(settings.model.bits))
 
     def _sum_of_products(self, samples: NDArray[np.int64]) -> FloatArray:
         """Return the part of a step that has rows of data in it."""
@@ -427,7 +444,7 @@ class _Inner:
             moved = x @ self._displacement().T
             beta = _derivative_change(self.problem, self.margins[samples], moved, y)
         else:
-            beta = self.problem.margin_derivative(x @ self.z.T, y)
+            beta = self.problem.margin_derivative(x @ (self.origin + self.z).T, y)
         multipliers = self.settings.step_size * beta
         if self.settings.algorithm.rounded_multipliers:
             bits = self.settings.multiplier_bits
@@ -439,7 +456,7 @@ class _Inner:
         a, l2 = self.settings.step_size, self.problem.l2
         if self.settings.algorithm.reduced:
             return a * (l2 * self._displacement() + self.full_gradient)
-        return a * l2 * self.z
+        return a * l2 * (self.origin + self.z)
 
     def _displacement(self) -> FloatArray:
         return self.z - (self.center - self.origin)
@@ -451,9 +468,9 @@ class _Inner:
 
     def _check(self, last: bool) -> None:
         """Count the entries at an end of the range; double an adaptive scale that is too small."""
-        if math.isnan(self.scale):
-            return
         model = self.settings.model
+        if math.isnan(self.scale) or not model.needs_scale:
+            return
         k = np.rint(self.z / self.scale)
         self.saturated = int(np.count_nonzero((k == model.lowest) | (k == model.highest)))
         self.most_saturated = max(self.most_saturated, self.saturated)
@@ -554,6 +571,11 @@ def _derivative_change(
     grown = np.expm1(moved)
     s = (p * grown).sum(axis=1, keepdims=True)
     return np.asarray(p * (grown - s) / (1 + s))
+
+
+def _default_delta(model: Model) -> float:
+    """Return the scale with which the model represents [-1, 1], or numbers as they are."""
+    return 1 / model.highest if model.needs_scale else 1.0
 
 
 def _start(problem: LinearProblem, settings: _Settings, w0: ArrayLike | None) -> FloatArray:

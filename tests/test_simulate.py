@@ -1,5 +1,6 @@
 """The simulation: formats, rounding, and agreement with the compiled solvers."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
 from halpbench.batches import largest_batch
 from halpbench.bench.references import least_squares_solution
 from halpbench.fixedpoint import SaturationWarning
+from halpbench.numberformats import NUMBER_FORMATS, MiniFloat
 from halpbench.simulate import FixedPoint
 
 ALL = [
@@ -182,7 +184,7 @@ class Definition:
 @pytest.mark.parametrize("problem", ["least_squares", "softmax"])
 @pytest.mark.parametrize("option", ["I", "II"])
 @pytest.mark.parametrize("batch", [1, 3, 8])
-@pytest.mark.parametrize("algorithm", ["sgd", "lp-sgd", "svrg", "lp-svrg", "halp"])
+@pytest.mark.parametrize("algorithm", ["sgd", "lp-sgd", "svrg", "lp-svrg", "halp", "bc-sgd"])
 def test_every_iterate_is_that_of_the_definition(algorithm, batch, option, problem, request):
     problem = request.getfixturevalue(problem)
     problem = type(problem)(problem.X, problem.y, 0.1)
@@ -203,14 +205,18 @@ def test_every_iterate_is_that_of_the_definition(algorithm, batch, option, probl
     )
     assert found.batch_size == batch
     w = np.zeros(problem.weight_shape)
-    reduced, centered = "sgd" not in algorithm, algorithm in ("svrg", "halp")
+    reduced, centered = "sgd" not in algorithm, algorithm in ("svrg", "halp", "bc-sgd")
     for path in found.path:
-        scale = {"halp": np.linalg.norm(problem.gradient(w)) / (mu * 127)}.get(algorithm, delta)
+        bit_centering = np.linalg.norm(problem.gradient(w)) / (mu * 127)
+        scale = bit_centering if algorithm in ("halp", "bc-sgd") else delta
         scale = None if algorithm in ("sgd", "svrg") else scale
         iterates = definition.epoch(w, a, reduced, centered, scale, option)
         np.testing.assert_allclose(path, iterates, rtol=0, atol=1e-12)
         w = path[-1]
     np.testing.assert_allclose(found.history["loss"].iloc[-1], problem.loss(w), rtol=1e-12)
+    assert len(found.solutions) == epochs + 1
+    for solution, path in zip(found.solutions[1:], found.path, strict=True):
+        np.testing.assert_array_equal(solution, path[-1])
 
 
 def test_the_last_batch_of_an_epoch_may_be_incomplete(least_squares):
@@ -482,6 +488,39 @@ def test_quantized_data_are_those_of_the_compiled_solver(least_squares):
         near = pytest.approx(expected, rel=tolerances.gradient(np.float64))
         assert found.history[column][0] == near
         assert exact.history[column][0] != pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NUMBER_FORMATS)
+@pytest.mark.parametrize("algorithm", ["lp-sgd", "lp-svrg", "halp", "bc-sgd"])
+def test_a_model_of_another_format_holds_its_numbers_only(algorithm, name, softmax):
+    model = NUMBER_FORMATS[name]
+    found = simulate.solve(softmax, algorithm, model, step_size=0.02, epochs=3, keep_path=True)
+    for path, scale in zip(found.path, found.history["scale"].iloc[1:], strict=True):
+        assert (scale == 1) == (not model.needs_scale)
+        z = path[-1] - (path[0] if algorithm in ("halp", "bc-sgd") else 0)
+        if isinstance(model, MiniFloat):
+            nearest = replace(model, rounding="biased").quantize(z, scale)
+            np.testing.assert_allclose(scale * nearest, z, rtol=0, atol=1e-14)
+        else:  # 4 bits: eight magnitudes times the scale of the block, which is a row here
+            assert all(len(np.unique(np.abs(row.round(12)))) <= 8 for row in z)
+    assert found.history["grad_norm"].iloc[-1] < found.history["grad_norm"].iloc[0]
+
+
+def test_halp_converges_in_floating_point_of_eight_bits_where_lp_svrg_does_not(least_squares):
+    ends = {
+        algorithm: simulate.solve(
+            least_squares, algorithm, NUMBER_FORMATS["e4m3"], step_size=0.02, epochs=15
+        )
+        .history["grad_norm"]
+        .iloc[-1]
+        for algorithm in ("lp-svrg", "halp")
+    }
+    assert ends["halp"] < 1e-4 < 1e-2 < ends["lp-svrg"]
+
+
+def test_mu_is_for_fixed_point(least_squares):
+    with pytest.raises(ValueError, match=r"mu: got 1\.0 for a MiniFloat, expected None"):
+        simulate.solve(least_squares, model=NUMBER_FORMATS["e4m3"], mu=1.0)
 
 
 @pytest.mark.parametrize("bits", [1, 0, -3, 25])

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from halpbench import LeastSquares, SoftmaxRegression, kernels, simulate, solve
 from halpbench import rows as rows_module
-from halpbench.fixedpoint import AdaptiveScale, SaturationWarning
+from halpbench.fixedpoint import AdaptiveScale, SaturationWarning, largest_integer
 from halpbench.formats import FORMATS
 from halpbench.solvers import (
     ALGORITHMS,
@@ -67,7 +67,10 @@ def oracle(problem, algorithm, precision, data, **options):
     if algorithm == "halp" and "mu" not in options:
         length = options["epoch_length"]
         options["adaptive"] = AdaptiveScale(
-            options["step_size"], options.get("batch_size", 1), length, row.model.bits
+            options["step_size"],
+            options.get("batch_size", 1),
+            length,
+            largest_integer(row.model.bits),
         )
     return reference.solve_integer(
         problem,
@@ -125,7 +128,8 @@ def test_a_growing_scale_equals_the_oracle(backend, precision, batch_size):
     options = {"step_size": 0.002, "epoch_length": 520 * batch_size, "batch_size": batch_size}
     solver = Solver(problem, "halp", precision, "quantized", **options)
     solver._adaptive._range /= 2**12
-    twin = AdaptiveScale(0.002, batch_size, 520 * batch_size, FORMATS[precision].model.bits)
+    highest = largest_integer(FORMATS[precision].model.bits)
+    twin = AdaptiveScale(0.002, batch_size, 520 * batch_size, highest)
     twin._range /= 2**12
     row = FORMATS[precision]
     path = reference.solve_integer(

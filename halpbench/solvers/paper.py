@@ -166,8 +166,9 @@ class Solver:
         self.delta = positive("delta", _default_delta(self.precision) if delta is None else delta)
         self._adaptive: AdaptiveScale | None = None
         if self.algorithm.integer_model and self.algorithm.centred and mu is None:
+            highest = largest_integer(self.precision.model.bits)
             self._adaptive = AdaptiveScale(
-                self.step_size, self.batch_size, self.epoch_length, self.precision.model.bits
+                self.step_size, self.batch_size, self.epoch_length, highest
             )
         self._random = np.random.default_rng(seed)
         self._read(rows or copies(problem.rows, self.precision, data, quantized_bits), seed)

@@ -349,7 +349,7 @@ def solve(
         step_size=a,
         batch_size=checked_batch_size(batch_size, problem, a),
         mu=None if mu is None else positive("mu", mu),
-        delta=positive("delta", _default_delta(model) if delta is None else delta),
+        delta=positive("delta", default_delta(model) if delta is None else delta),
         multiplier_bits=multiplier_bits,
     )
     samples = np.random.default_rng(seed)
@@ -573,7 +573,7 @@ def _derivative_change(
     return np.asarray(p * (grown - s) / (1 + s))
 
 
-def _default_delta(model: Model) -> float:
+def default_delta(model: Model) -> float:
     """Return the scale with which the model represents [-1, 1], or numbers as they are."""
     return 1 / model.highest if model.needs_scale else 1.0
 

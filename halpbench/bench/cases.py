@@ -462,6 +462,48 @@ class TheoryCase(Case, frozen=True):
         return f"theory, {self.problem}, {self.algorithm.upper()} {by}{scale}"
 
 
+class RivalCase(Case, frozen=True):
+    """A rival of HALP, or an algorithm of the paper in another number format, simulated.
+
+    Attributes
+    ----------
+    problem : ProblemSpec
+        Its data are rounded to 8 bits.
+    algorithm : str
+        One of `simulate.ALGORITHMS` or `rivals.ALGORITHMS`.
+    number_format : str
+        Of the model: "float32", which is not rounded, "int8", "int4", or one of
+        `numberformats.NUMBER_FORMATS`.
+    step_size : float
+    delta : float
+        The fixed scale of a model that needs one; 0 for none.
+    epochs, batch_size : int
+    seed : int
+        Of samples and rounding, the same for all contenders.
+    """
+
+    problem: ProblemSpec
+    algorithm: str
+    number_format: str
+    step_size: float
+    epochs: int
+    batch_size: int = 1
+    delta: float = 0.0
+    seed: int = 0
+
+    kind: ClassVar[str] = "rival"
+
+    @property
+    def contender(self) -> str:
+        """Algorithm and format, such as "LP-SGD nvfp4"."""
+        return f"{self.algorithm.upper()} {self.number_format}"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return f"rivals, {self.problem.name}, {self.contender}"
+
+
 # ---- Grid search ------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from halpbench.bench import conditioned, curves, suites, theory
+from halpbench.bench import conditioned, curves, rivals, suites, theory
 from halpbench.bench.cases import (
     BitCenteringCase,
     BitsCase,
@@ -22,6 +22,7 @@ from halpbench.bench.cases import (
     CurvesCase,
     Plan,
     Planned,
+    RivalCase,
     Setting,
     TheoryCase,
 )
@@ -38,7 +39,19 @@ from halpbench.solvers import ALGORITHMS
 BESIDE = "tuned beside the paper's"
 
 # Modules that these records depend on beyond those that the fingerprint of timed code covers.
-CODE = ("cases.py", "conditioned.py", "curves.py", "experiments.py", "references.py", "theory.py")
+CODE = (
+    "cases.py",
+    "conditioned.py",
+    "curves.py",
+    "experiments.py",
+    "references.py",
+    "rivals.py",
+    "theory.py",
+    "../fixedpoint.py",
+    "../numberformats.py",
+    "../rivals.py",
+    "../simulate.py",
+)
 
 
 def experiments(figure: str, suite: str = "full") -> list[Planned]:
@@ -124,6 +137,8 @@ def measure(
         series, facts = conditioned.bits(case)
     elif isinstance(case, TheoryCase):
         series, facts = theory.measure(case)
+    elif isinstance(case, RivalCase):
+        series, facts = rivals.measure(problems, case)
     else:
         raise TypeError(f"got a {type(case).__name__}; expected the case of an experiment")
     return series, {**facts, "wall_ns": time.monotonic_ns() - begin}
@@ -266,6 +281,10 @@ def _theory_case(
     return Planned(case, Plan())
 
 
+def _rivals(smoke: bool) -> Iterable[Planned]:
+    return (Planned(case, Plan()) for case in rivals.cases(smoke))
+
+
 FIGURES: dict[str, Callable[[bool], Iterable[Planned]]] = {
     "fig1": _figure_1,
     "fig2": _figure_2,
@@ -273,4 +292,5 @@ FIGURES: dict[str, Callable[[bool], Iterable[Planned]]] = {
     "fig5": _figure_5,
     "bits": _bits,
     "theory": _theory,
+    "rivals": _rivals,
 }

@@ -110,13 +110,13 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
 
 
 def with_code(fingerprint: str, *modules: str) -> str:
-    """Digest a fingerprint together with modules of `bench`, which it does not cover itself.
+    """Digest a fingerprint together with modules, by their paths from `bench`, outside of it.
 
     For records that depend on more than the timed code: a record of other code must not be reused.
     """
     digest = hashlib.sha256(fingerprint.encode())
     for name in modules:
-        digest.update(Path(__file__).with_name(name).read_bytes())
+        digest.update((Path(__file__).parent / name).read_bytes())
     return digest.hexdigest()[:16]
 
 

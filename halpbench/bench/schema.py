@@ -334,6 +334,12 @@ class TheoryRecord(_Experiment, tag="theory", kw_only=True):
     case: cases.TheoryCase
 
 
+class RivalRecord(_Experiment, tag="rival", kw_only=True):
+    """A contender epoch by epoch, with the bits that it has moved."""
+
+    case: cases.RivalCase
+
+
 class GridPointRecord(_Experiment, tag="tune", kw_only=True):
     """Gradient norms at one point of a grid."""
 
@@ -366,6 +372,7 @@ AnyRecord = (
     | ConditioningRecord
     | BitsRecord
     | TheoryRecord
+    | RivalRecord
     | GridPointRecord
     | GridRecord
     | TrainingRecord

@@ -15,7 +15,13 @@ UNTIMED = ("figure-1",)
 # In the names of problems on data of the user's own, and in no others: `bench.cases` knows it too.
 OWN_SIGN = "@"
 
-FIGURES = {"bit-centering": "fig2", "conditioning": "fig5", "bits": "bits", "theory": "theory"}
+FIGURES = {
+    "bit-centering": "fig2",
+    "conditioning": "fig5",
+    "bits": "bits",
+    "theory": "theory",
+    "rival": "rivals",
+}
 
 
 def tables(kind: str, case: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from halpbench.bench.records import Record
 from halpbench.report.paper.centering import figure_2
 from halpbench.report.paper.curves import figure_1, figure_4, figure_own
 from halpbench.report.paper.norms import figure_5, figure_bits
+from halpbench.report.paper.rivals import figure_rivals
 from halpbench.report.paper.theory import figure_theory
 from halpbench.report.pictures import Picture, save_records
 
@@ -17,6 +18,7 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Iterator[Picture]]] = {
     "fig5": figure_5,
     "bits": figure_bits,
     "theory": figure_theory,
+    "rivals": figure_rivals,
 }
 
 

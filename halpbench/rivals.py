@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from halpbench.arguments import count, one_of, positive
 from halpbench.batches import checked_batch_size
 from halpbench.numberformats import block_wise
-from halpbench.simulate import FixedPoint, FloatArray, Model, Problem, Simulation, default_delta
+from halpbench.problems import LinearProblem
+from halpbench.simulate import FixedPoint, FloatArray, Model, Simulation, default_delta
 
 __all__ = ["ALGORITHMS", "solve"]
 
@@ -54,7 +55,7 @@ class _Rival:
 
     full_gradients = 0
 
-    def __init__(self, problem: Problem, constants: _Constants, random: np.random.Generator):
+    def __init__(self, problem: LinearProblem, constants: _Constants, random: np.random.Generator):
         self.problem, self.constants, self.random = problem, constants, random
         self.w = np.zeros(problem.weight_shape)
 
@@ -69,7 +70,8 @@ class _Rival:
 
     def _derivative(self, w: FloatArray, samples: Samples) -> FloatArray:
         margins = self.problem.X[samples] @ w.T
-        return self.problem.margin_derivative(margins, self.problem.y[samples])
+        derivative: FloatArray = self.problem.margin_derivative(margins, self.problem.y[samples])
+        return derivative
 
     def _sum(self, w: FloatArray, samples: Samples) -> FloatArray:
         """Return the sum of the gradients of samples."""
@@ -82,7 +84,7 @@ class _Saga(_Rival):
 
     full_gradients = 1
 
-    def __init__(self, problem: Problem, constants: _Constants, random: np.random.Generator):
+    def __init__(self, problem: LinearProblem, constants: _Constants, random: np.random.Generator):
         super().__init__(problem, constants, random)
         self.table = problem.margin_derivative(problem.margins(self.w))
         self.mean = np.asarray(self.table.T @ problem.X / problem.n_samples)
@@ -102,7 +104,7 @@ class _Saga(_Rival):
 class _LooplessSvrg(_Rival):
     """Kovalev, Horvath, Richtarik, "Don't jump through hoops", ALT 2020: a centre at random."""
 
-    def __init__(self, problem: Problem, constants: _Constants, random: np.random.Generator):
+    def __init__(self, problem: LinearProblem, constants: _Constants, random: np.random.Generator):
         super().__init__(problem, constants, random)
         self._move()
 
@@ -122,7 +124,7 @@ class _LooplessSvrg(_Rival):
 class _Swalp(_Rival):
     """Yang et al., "SWALP", ICML 2019, algorithm 1: the mean of iterates of low-precision SGD."""
 
-    def __init__(self, problem: Problem, constants: _Constants, random: np.random.Generator):
+    def __init__(self, problem: LinearProblem, constants: _Constants, random: np.random.Generator):
         super().__init__(problem, constants, random)
         self.mean, self.averaged, self.steps = np.zeros_like(self.w), 0, 0
         self.samples = 0
@@ -149,7 +151,7 @@ class _Swalp(_Rival):
 class _Adam(_Rival):
     """Adam, whose moments are exact."""
 
-    def __init__(self, problem: Problem, constants: _Constants, random: np.random.Generator):
+    def __init__(self, problem: LinearProblem, constants: _Constants, random: np.random.Generator):
         super().__init__(problem, constants, random)
         self.first, self.second, self.steps = np.zeros_like(self.w), np.zeros_like(self.w), 0
 
@@ -186,7 +188,7 @@ ALGORITHMS = tuple(_RIVALS)
 
 
 def solve(
-    problem: Problem,
+    problem: LinearProblem,
     algorithm: str,
     model: Model | None = None,
     *,
@@ -268,7 +270,7 @@ def solve(
     return Simulation(solutions[-1], pd.DataFrame(rows), [], size, solutions)
 
 
-def _row(problem: Problem, epoch: int, rival: _Rival) -> dict[str, Any]:
+def _row(problem: LinearProblem, epoch: int, rival: _Rival) -> dict[str, Any]:
     loss, gradient = problem.loss_and_gradient(rival.solution)
     if not (math.isfinite(loss) and np.isfinite(gradient).all()):
         loss, gradient = math.inf, np.array(math.inf)

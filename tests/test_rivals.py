@@ -1,11 +1,16 @@
 """Rivals of HALP: every step against its paper's definition, and what the figure is made of."""
 
+import csv
+
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from halpbench import LeastSquares, SoftmaxRegression, rivals, simulate
-from halpbench.bench import cases
+from halpbench.bench import cases, experiments
 from halpbench.bench import rivals as harness
+from halpbench.bench.loading import Problems
+from halpbench.bench.store import Store
 from halpbench.numberformats import NUMBER_FORMATS, block_wise
 from halpbench.simulate import FixedPoint
 
@@ -235,9 +240,7 @@ def test_a_fixed_scale_reaches_as_far_in_every_format():
 
 
 def test_bit_centering_needs_variance_reduction():
-    """On Figure 1's problem the same steps stall without it."""
-    from halpbench.bench.loading import Problems
-
+    """On Figure 1's problem steps of the same format stall without it."""
     field = harness.FIELDS[0]
     ends = {}
     for algorithm in ("halp", "bc-sgd"):
@@ -246,3 +249,54 @@ def test_bit_centering_needs_variance_reduction():
         assert len(series.facts["bits"]) == len(series.facts["grad_norm"]) == 13
     assert facts["n_samples"] == 1000
     assert ends["halp"] < 0.1 * ends["bc-sgd"]
+
+
+def test_the_picture_and_its_numbers_have_every_contender(tmp_path):
+    pytest.importorskip("matplotlib")
+    from halpbench.report import paper
+
+    todo = [
+        task for task in experiments.experiments("rivals", "smoke") if "figure-1" in task.case.name
+    ]
+    store = Store(tmp_path, "machine")
+    records = experiments.run(todo, store, "f")
+    paths = paper.draw("rivals", records, tmp_path / "figures")
+    assert sorted(path.name for path in paths) == [
+        f"rivals-figure-1.{ending}" for ending in ("csv", "png", "svg", "txt")
+    ]
+    svg = (tmp_path / "figures/rivals-figure-1.svg").read_text()
+    for text in ("SVRG", "SAGA", "ADAM-8BIT", "SWALP", "HALP", "nvfp4", "bits moved", "epoch"):
+        assert f">{text}</text>" in svg
+    with open(tmp_path / "figures/rivals-figure-1.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for task in todo:
+        case = task.case
+        mine = [
+            float(row["bits"])
+            for row in rows
+            if (row["algorithm"], row["number_format"]) == (case.algorithm, case.number_format)
+        ]
+        assert len(mine) == case.epochs + 1
+        assert mine == sorted(set(mine))
+        # The table of SAGA is made before the first step.
+        assert (mine[0] == 0) == (case.algorithm != "saga")
+    events = []
+    experiments.run(todo, store, "f", on_event=events.append)
+    assert {event.what for event in events} == {"reused"}
+
+
+def test_a_contender_that_diverges_leaves_the_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    from halpbench.report import paper
+
+    field = harness.FIELDS[0]
+    good = field.case("halp", "int8", 2)
+    bad = replace(field.case("svrg", "float32", 200), step_size=10.0)
+    todo = [cases.Planned(case, cases.Plan()) for case in (good, bad)]
+    store = Store(tmp_path, "machine")
+    experiments.run(todo, store, "f")
+    records = store.records()  # from the file, which has no infinity
+    (series,) = records[1].series
+    assert series.facts["loss"][-1] is None
+    assert len(series.facts["bits"]) == len(series.facts["loss"]) < 201
+    assert len(paper.draw("rivals", records, tmp_path / "figures")) == 4

@@ -101,7 +101,7 @@ FIELDS = (
         steps={
             **dict.fromkeys(("sgd", "lp-sgd", "swalp", "bc-sgd"), 3e-4),
             **dict.fromkeys(("svrg", "saga", "l-svrg", "lp-svrg", "halp"), 1.25e-3),
-            **dict.fromkeys(("adam", "adam-8bit"), 0.025),
+            **dict.fromkeys(("adam", "adam-8bit"), 0.0125),
         },
     ),
     # The digits that are to be had offline: 4,000 of them, and 1,000 to test.
@@ -113,7 +113,7 @@ FIELDS = (
         steps={
             **dict.fromkeys(("sgd", "lp-sgd", "swalp", "bc-sgd"), 1e-3),
             **dict.fromkeys(("svrg", "saga", "l-svrg", "lp-svrg", "halp"), 0.02),
-            **dict.fromkeys(("adam", "adam-8bit"), 1e-3),
+            **dict.fromkeys(("adam", "adam-8bit"), 5e-4),
         },
     ),
 )

@@ -1,4 +1,4 @@
-"""``halpbench figures``: the paper's experiments."""
+"""``halpbench figures``: the paper's experiments, and HALP beside its rivals."""
 
 import argparse
 

@@ -62,7 +62,7 @@ class _StochasticGradient(torch.optim.Optimizer):
     ) -> None:
         for name in torch_settings.keys() - TORCH_SETTINGS.keys():
             raise TypeError(f"{type(self).__name__} has no setting {name}")
-        super().__init__(params, defaults | torch_settings)
+        super().__init__(params, {**defaults, **torch_settings})
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters, with settings of their own where they differ from the constructor's.

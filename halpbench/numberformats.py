@@ -159,7 +159,9 @@ class BlockFloat:
 
     With E8M0 the scale is the power of two that brings the largest magnitude of the block to the
     largest exponent of the elements (OCP MX 1.0, section 6.3): a magnitude from 6 to 8 times the
-    scale then saturates at 6, also with unbiased rounding. With E4M3 the scale is the largest
+    scale then saturates at 6, also with unbiased rounding. "E8M0-up" is the least power of two with
+    which nothing saturates (Mishra et al., "Recipes for Pre-training LLMs with MXFP8", 2025, round
+    scales up for this reason). With E4M3 the scale is the largest
     magnitude over that of the elements, in units of a float32 scale of the whole array that brings
     the largest of these scales to 448, rounded to nearest.
 
@@ -169,7 +171,7 @@ class BlockFloat:
         Its own rounding is not used.
     block : int
         Elements that share a scale; the last block of a row may have fewer.
-    scales : {"E8M0", "E4M3"}
+    scales : {"E8M0", "E8M0-up", "E4M3"}
     rounding : {"unbiased", "biased"}
         Of the elements, as in `MiniFloat`.
 
@@ -190,7 +192,7 @@ class BlockFloat:
     lowest = -np.inf
 
     def __post_init__(self) -> None:
-        one_of("scales", self.scales, ("E8M0", "E4M3"))
+        one_of("scales", self.scales, ("E8M0", "E8M0-up", "E4M3"))
         one_of("rounding", self.rounding, ROUNDINGS)
         if self.block < 1:
             raise ValueError(f"block: got {self.block}, expected at least 1")
@@ -237,9 +239,11 @@ class BlockFloat:
     def block_scales(self, largest: FloatArray) -> FloatArray:
         """Return the scale of each block from the largest magnitude in it, of the same shape."""
         finite = np.where(np.isfinite(largest), largest, 0.0)
-        if self.scales == "E8M0":
-            of_element = int(np.frexp(self.element.highest)[1])
-            exponent = np.where(finite > 0, np.frexp(finite)[1] - of_element, E8M0_EXPONENTS[0])
+        if self.scales != "E4M3":
+            part, exponent = np.frexp(finite)
+            part_of_element, of_element = np.frexp(self.element.highest)
+            saturates = (self.scales == "E8M0-up") & (part > part_of_element)
+            exponent = np.where(finite > 0, exponent - of_element + saturates, E8M0_EXPONENTS[0])
             found = np.ldexp(1.0, np.clip(exponent, *E8M0_EXPONENTS))
         else:
             wanted = finite / self.element.highest
@@ -262,6 +266,7 @@ NUMBER_FORMATS: dict[str, MiniFloat | BlockFloat] = {
     "e5m2": E5M2,
     "e2m1": E2M1,
     "mxfp4": BlockFloat(E2M1, 32, "E8M0"),
+    "mxfp4-up": BlockFloat(E2M1, 32, "E8M0-up"),
     "nvfp4": BlockFloat(E2M1, 16, "E4M3"),
 }
 

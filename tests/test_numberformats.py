@@ -156,6 +156,8 @@ def by_definition(name, block):
     largest = max(abs(float(v)) for v in block)
     if name == "mxfp4":
         return 2.0 ** (np.floor(np.log2(largest)) - 2)
+    if name == "mxfp4-up":
+        return min(2.0**k for k in range(-80, 80) if largest <= 6 * 2.0**k)
     steps = grid(NUMBER_FORMATS["e4m3"])
     whole = float(np.float32(largest / 6 / 448))
     return whole * steps[np.abs(steps - largest / 6 / whole).argmin()]
@@ -164,9 +166,11 @@ def by_definition(name, block):
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_block_is_its_scale_times_elements(name):
     target = replace(BLOCKS[name], rounding="biased")
-    assert (target.block, target.bits) == {"mxfp4": (32, 4.25), "nvfp4": (16, 4.5)}[name]
+    assert (target.block, target.bits) == (
+        {"mxfp4": (32, 4.25), "mxfp4-up": (32, 4.25), "nvfp4": (16, 4.5)}[name]
+    )
     random = np.random.default_rng(3)
-    for exponent in (-30, -3, 0, 5, 40):
+    for exponent in (-30, -3, 0, 1, 2, 5, 40):
         x = 2.0**exponent * random.standard_normal(target.block)
         scale = by_definition(name, x)
         elements = target.element
@@ -196,6 +200,18 @@ def test_mxfp4_saturates_where_the_rule_of_the_scale_says_so():
     found = NUMBER_FORMATS["mxfp4"].quantize(np.tile(x, (1000, 1)), rng=0)
     assert (found[:, 0] == 6).all(), "no rounding up to 8"
     assert found[:, 1].mean() == pytest.approx(1.2, abs=0.05)
+    up = NUMBER_FORMATS["mxfp4-up"].quantize(np.tile(x, (4000, 1)), rng=0)
+    assert up[:, 0].mean() == pytest.approx(7.9, abs=0.05)
+
+
+@pytest.mark.parametrize(("name", "end"), [("mxfp4", 1.5), ("mxfp4-up", 20.0), ("nvfp4", 20.0)])
+def test_the_largest_of_a_block_of_mxfp4_does_not_grow_by_small_steps(name, end):
+    x = np.tile(np.eye(1, 32), (2000, 1))
+    random = np.random.default_rng(6)
+    for _ in range(190):
+        x[:, 0] += 0.1
+        x = NUMBER_FORMATS[name].quantize(x, rng=random)
+    assert x[:, 0].mean() == pytest.approx(end, rel=0.05)
 
 
 def test_scales_of_mxfp4_end_where_e8m0_does():
@@ -269,7 +285,7 @@ def test_mistakes_are_named():
         MiniFloat(4, 3, "fn")
     with pytest.raises(ValueError, match="rounding must be one of unbiased, biased, got 'up'"):
         MiniFloat(4, 3, rounding="up")
-    with pytest.raises(ValueError, match="scales must be one of E8M0, E4M3, got 'E5M3'"):
+    with pytest.raises(ValueError, match="scales must be one of E8M0, E8M0-up, E4M3, got 'E5M3'"):
         BlockFloat(FLOATS["e2m1"], 16, "E5M3")
     with pytest.raises(ValueError, match="block: got 0, expected at least 1"):
         BlockFloat(FLOATS["e2m1"], 0, "E8M0")

@@ -28,7 +28,7 @@ FLOAT_BITS = 32
 CYCLE = 10
 
 MODELS: dict[str, Model] = {"int8": FixedPoint(8), "int4": FixedPoint(4), **NUMBER_FORMATS}
-FORMATS = ("int8", "bf16", "e4m3", "e5m2", "mxfp4", "nvfp4")
+FORMATS = ("int8", "bf16", "e4m3", "e5m2", "mxfp4", "mxfp4-up", "nvfp4")
 FULL = "float32"
 
 # Where a step of an algorithm has a full gradient in it, at a centre that moves once an epoch.

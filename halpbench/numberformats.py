@@ -67,12 +67,12 @@ class MiniFloat:
 
     @property
     def needs_scale(self) -> bool:
-        """Whether numbers have to be scaled to its range, as float32's need not for 8 bits."""
+        """True if numbers have to be scaled to its range, unlike those with the exponents of float32."""
         return self.exponent_bits < 8
 
     @property
     def bias(self) -> int:
-        """What is subtracted from the field of the exponent."""
+        """Number that is subtracted from the field of the exponent."""
         return int(2 ** (self.exponent_bits - 1) - 1)
 
     @cached_property
@@ -244,15 +244,15 @@ class BlockFloat:
             part_of_element, of_element = np.frexp(self.element.highest)
             saturates = (self.scales == "E8M0-up") & (part > part_of_element)
             exponent = np.where(finite > 0, exponent - of_element + saturates, E8M0_EXPONENTS[0])
-            found = np.ldexp(1.0, np.clip(exponent, *E8M0_EXPONENTS))
+            scales = np.ldexp(1.0, np.clip(exponent, *E8M0_EXPONENTS))
         else:
             wanted = finite / self.element.highest
             # In float32; of numbers too small for it, one that is not zero.
             smallest = float(np.finfo(np.float32).smallest_subnormal)
             whole = max(float(np.float32(wanted.max(initial=0.0) / E4M3.highest)), smallest)
             scale = _rounded(E4M3, wanted / whole, "biased", None)
-            found = whole * np.maximum(scale, E4M3.values[1])
-        return np.where(np.isfinite(largest), found, np.nan)
+            scales = whole * np.maximum(scale, E4M3.values[1])
+        return np.where(np.isfinite(largest), scales, np.nan)
 
 
 BF16 = MiniFloat(8, 7)

@@ -766,7 +766,7 @@ def test_each_line_is_decoded_twice_and_no_more(tmp_path):
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_no_garbage_is_looked_for_while_records_are_read(tmp_path, enabled):
-    """That took twice the time of reading; afterwards the collector is as it was before."""
+    """It took twice the time of reading; afterwards the collector is as it was before."""
     path = tmp_path / "records.jsonl"
     path.write_text("".join(record(n).to_json() + "\n" for n in range(1000)))
     phases = []

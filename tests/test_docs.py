@@ -72,7 +72,7 @@ def test_the_snippets_of_the_readme_print_what_it_says(code, output):
 
 
 def test_the_first_screen_of_the_readme():
-    """Who it is for, how to install it, code with its output, and two numbers."""
+    """Users, installation, code with its output, and two numbers."""
     first = README[: README.index("![")]
     assert first.count("\n") < 50
     for place in ("It is for", "make build", "```python", "same gradient norm", "scikit-learn: "):
@@ -81,7 +81,7 @@ def test_the_first_screen_of_the_readme():
 
 
 def uncommitted_results():
-    """Whether there are records of this machine that git does not know."""
+    """Return true if there are records of this machine that git does not know."""
     command = ["git", "status", "--porcelain", "results"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode or done.stdout

@@ -31,12 +31,12 @@ MODELS: dict[str, Model] = {"int8": FixedPoint(8), "int4": FixedPoint(4), **NUMB
 FORMATS = ("int8", "bf16", "e4m3", "e5m2", "mxfp4", "mxfp4-up", "nvfp4")
 FULL = "float32"
 
-# Where a step of an algorithm has a full gradient in it, at a centre that moves once an epoch.
+# Algorithms with a full gradient in each step, at a centre that moves once an epoch.
 REDUCED = ("svrg", "l-svrg", "lp-svrg", "halp")
-# Whose model is a displacement, with a scale that follows it.
+# Algorithms whose model is a displacement, with a scale that follows it.
 CENTERED = ("halp", "bc-sgd")
 
-# Who takes part: an algorithm, and the formats of its model. Bit centering at 4 bits has fixed
+# Algorithms that take part, and the formats of their models. Bit centering at 4 bits has fixed
 # point beside the blocks.
 CONTENDERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("sgd", "svrg", "saga", "l-svrg", "adam", "adam-8bit"), (FULL,)),
@@ -131,17 +131,17 @@ def measure(problems: Problems, case: RivalCase) -> Measured:
     """Simulate one contender; its facts have a number for the start and for every epoch."""
     problem, test, facts = _rounded_problem(case.problem)
     with clock.one_thread():
-        found = _run(problem, case)
+        run = _run(problem, case)
         history: dict[str, Any] = {
-            "loss": found.history["loss"].tolist(),
-            "grad_norm": found.history["grad_norm"].tolist(),
-            "bits": bits_moved(problem, case, _full_gradients(case, found)),
+            "loss": run.history["loss"].tolist(),
+            "grad_norm": run.history["grad_norm"].tolist(),
+            "bits": bits_moved(problem, case, _full_gradients(case, run)),
         }
         if test is not None:
             X, y = test
-            errors = [float((problem.predict(w, X) != y).mean()) for w in found.solutions]
+            errors = [float((problem.predict(w, X) != y).mean()) for w in run.solutions]
             # Of a run that diverged there is none.
-            history["test_error"] = errors + [math.nan] * (len(found.history) - len(errors))
+            history["test_error"] = errors + [math.nan] * (len(run.history) - len(errors))
     about = {"algorithm": case.algorithm, "number_format": case.number_format}
     shape = {"n_samples": problem.n_samples, "n_features": problem.n_features}
     return [Series(case.contender, {}, {**about, **history})], {**facts, **shape}
@@ -184,13 +184,13 @@ def _epoch_length(problem: AnyProblem, case: RivalCase) -> int:
     return round(case.problem.steps_per_sample * problem.n_samples)
 
 
-def _full_gradients(case: RivalCase, found: simulate.Simulation) -> list[int]:
+def _full_gradients(case: RivalCase, run: simulate.Simulation) -> list[int]:
     """Return the passes over all data until the start and until the end of each epoch."""
-    if "full_gradients" in found.history:
-        return [int(passes) for passes in found.history["full_gradients"]]
+    if "full_gradients" in run.history:
+        return [int(passes) for passes in run.history["full_gradients"]]
     # Bit centering alone asks for the gradient, too: its scale begins with the largest entry.
     once_an_epoch = case.algorithm in (*REDUCED, *CENTERED)
-    return [int(epoch) if once_an_epoch else 0 for epoch in found.history["epoch"]]
+    return [int(epoch) if once_an_epoch else 0 for epoch in run.history["epoch"]]
 
 
 def bits_moved(problem: AnyProblem, case: RivalCase, full_gradients: Sequence[int]) -> list[float]:

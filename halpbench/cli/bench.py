@@ -177,13 +177,13 @@ def _report(options: argparse.Namespace) -> None:
             f"no raw records below {(root / 'raw').absolute()}; `halpbench bench` makes them"
         )
     content = []
-    for found in machines:
-        _write_tables(found, root)
-        content += [tables.as_json(report) for report in found.reports]
+    for machine_results in machines:
+        _write_tables(machine_results, root)
+        content += [tables.as_json(report) for report in machine_results.reports]
         if not options.json:
-            tables.show(found.reports, console())
-    for found in others:
-        _draw_experiments(found, root)
+            tables.show(machine_results.reports, console())
+    for machine_results in others:
+        _draw_experiments(machine_results, root)
     say(f"page: {page.write(root, machines, others).absolute()}")
     if options.documents:
         _write_documents(options.documents, machines, others, root)
@@ -191,32 +191,34 @@ def _report(options: argparse.Namespace) -> None:
         print_json(content)
 
 
-def _write_tables(found: Results, root: Path) -> None:
+def _write_tables(machine_results: Results, root: Path) -> None:
     """Write the tables and figures of a machine."""
     from halpbench.report import figures
 
-    tables.write(found.store, found.reports)
-    folder = root / "figures" / found.store.machine
-    drawn = figures.draw(found.reports, folder)
+    tables.write(machine_results.store, machine_results.reports)
+    folder = root / "figures" / machine_results.store.machine
+    drawn = figures.draw(machine_results.reports, folder)
     say(
-        f"tables: {found.store.tables.absolute()}; figures: {folder.absolute()} "
+        f"tables: {machine_results.store.tables.absolute()}; figures: {folder.absolute()} "
         f"({len(drawn)} files)"
     )
 
 
-def _draw_experiments(found: Results, root: Path) -> None:
+def _draw_experiments(machine_results: Results, root: Path) -> None:
     """Draw the experiments of a machine."""
     from halpbench.report import experiments
     from halpbench.report.pictures import save
 
-    folder = root / "figures" / found.store.machine
-    machines = found.store.machines()
+    folder = root / "figures" / machine_results.store.machine
+    machines = machine_results.store.machines()
 
     def draw(make: experiments.Make, fingerprint: str) -> list[Path]:
         return save(make, folder, tables.origin(machines.get(fingerprint, {})))
 
-    drawn = experiments.each(found.records, draw)
-    say(f"figures of {found.store.raw.absolute()}: {folder.absolute()} ({len(drawn)} files)")
+    drawn = experiments.each(machine_results.records, draw)
+    say(
+        f"figures of {machine_results.store.raw.absolute()}: {folder.absolute()} ({len(drawn)} files)"
+    )
 
 
 def _write_documents(
@@ -232,7 +234,11 @@ def _write_documents(
         )
     latest = measured[-1]
     texts = {path: documents.fill(path.read_text(encoding="utf-8"), latest) for path in paths}
-    paper = [found for found in page.by_time(others) if found.store.root == root / "paper"]
+    paper = [
+        machine_results
+        for machine_results in page.by_time(others)
+        if machine_results.store.root == root / "paper"
+    ]
     drawn = documents.draw(latest, paper[-1] if paper else None, root / "readme")
     for path, text in texts.items():
         write_atomic(path, text)

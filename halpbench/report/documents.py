@@ -28,7 +28,7 @@ SHORT = ("HALP D8M16", "HALP D8M8")
 LEVEL = 1e-3
 
 
-def fill(text: str, found: Results) -> str:
+def fill(text: str, machine_results: Results) -> str:
     """Return a document with its blocks made anew from the results of a machine.
 
     A block is the lines between ``<!-- halpbench report: NAME -->`` and ``<!-- end -->``.
@@ -43,19 +43,19 @@ def fill(text: str, found: Results) -> str:
         begin, name, _, end = match.groups()
         if name not in BLOCKS:
             raise ValueError(f"got a block {name!r}; expected one of {', '.join(BLOCKS)}")
-        return begin + "".join(f"{line}\n" for line in BLOCKS[name](found)) + end
+        return begin + "".join(f"{line}\n" for line in BLOCKS[name](machine_results)) + end
 
     if text.count(_BEGIN) != len(_BLOCK.findall(text)):
         raise ValueError(f"got {_BEGIN!r} without its end; expected '<!-- end -->' after the block")
     return _BLOCK.sub(block, text)
 
 
-def draw(found: Results, paper: Results | None, folder: Path) -> list[Path]:
+def draw(machine_results: Results, paper: Results | None, folder: Path) -> list[Path]:
     """Write the pictures that documents show, small ones, and return their paths.
 
     Parameters
     ----------
-    found : Results
+    machine_results : Results
         Of the machine whose speedups are drawn.
     paper : Results or None
         Records of the paper's experiments, for Figure 1.
@@ -66,7 +66,7 @@ def draw(found: Results, paper: Results | None, folder: Path) -> list[Path]:
     OSError
         If a file cannot be written.
     """
-    report = _report(found, "epochs")
+    report = _report(machine_results, "epochs")
     short = replace(report, data={"epochs": _quantized(report)})
     written = save_small(partial(figures.pictures, short), folder)
     if paper is not None:
@@ -75,17 +75,21 @@ def draw(found: Results, paper: Results | None, folder: Path) -> list[Path]:
     return written
 
 
-def _numbers(found: Results) -> list[str]:
+def _numbers(machine_results: Results) -> list[str]:
     """List what HALP gains over SVRG, and the seconds of fits beside scikit-learn."""
-    claims = verdict.claims([(found.store.machine, found.reports)])
-    names = [name for name in COMMANDS if any(r.name == name for r in found.reports)]
-    _report(found, "epochs")
-    return [*(f"- **{number}** {text}" for number, text in claims), "", _origin(found, *names)]
+    claims = verdict.claims([(machine_results.store.machine, machine_results.reports)])
+    names = [name for name in COMMANDS if any(r.name == name for r in machine_results.reports)]
+    _report(machine_results, "epochs")
+    return [
+        *(f"- **{number}** {text}" for number, text in claims),
+        "",
+        _origin(machine_results, *names),
+    ]
 
 
-def _speedups(found: Results) -> list[str]:
+def _speedups(machine_results: Results) -> list[str]:
     """Lay out the speedups of 8-bit data with the machine's best backend."""
-    report = _report(found, "epochs")
+    report = _report(machine_results, "epochs")
     rows = [row for row in verdict.halp_rows([report]) if row["plain"] in SHORT]
     lines = [
         (
@@ -99,12 +103,12 @@ def _speedups(found: Results) -> list[str]:
         for row in rows
     ]
     header = ("problem", "contender", "step", "epoch", "epoch, f64", "same norm")
-    return [*tables.markdown_rows(header, lines), "", _origin(found, "epochs")]
+    return [*tables.markdown_rows(header, lines), "", _origin(machine_results, "epochs")]
 
 
-def _time_to_accuracy(found: Results) -> list[str]:
+def _time_to_accuracy(machine_results: Results) -> list[str]:
     """Lay out the seconds to a gradient norm, ours beside the best of some libraries."""
-    report = _report(found, "peers")
+    report = _report(machine_results, "peers")
     times = [
         row
         for row in report.data["time_to_accuracy"]
@@ -120,7 +124,7 @@ def _time_to_accuracy(found: Results) -> list[str]:
             )
         )
     header = ("problem", "here", "best of scikit-learn", "scikit-learn-intelex")
-    return [*tables.markdown_rows(header, lines), "", _origin(found, "peers")]
+    return [*tables.markdown_rows(header, lines), "", _origin(machine_results, "peers")]
 
 
 def _best(rows: Sequence[Row], library: str) -> str:
@@ -135,11 +139,13 @@ def _best(rows: Sequence[Row], library: str) -> str:
     return cells.time(best, "seconds") + (f" ({solver})" if solver else "")
 
 
-def _report(found: Results, name: str) -> Report:
-    for report in found.reports:
+def _report(machine_results: Results, name: str) -> Report:
+    for report in machine_results.reports:
         if report.name == name:
             return report
-    raise ValueError(f"{found.store.raw} has no records for {name}; `{COMMANDS[name]}` makes them")
+    raise ValueError(
+        f"{machine_results.store.raw} has no records for {name}; `{COMMANDS[name]}` makes them"
+    )
 
 
 def _quantized(report: Report) -> list[Row]:
@@ -149,9 +155,9 @@ def _quantized(report: Report) -> list[Row]:
     return [row for row in rows if (row["data"], row["backend"]) == ("quantized", best)]
 
 
-def _origin(found: Results, *names: str) -> str:
+def _origin(machine_results: Results, *names: str) -> str:
     """Say which commands measured the reports of these names, where, and which revision."""
-    shown = [report for report in found.reports if report.name in names]
+    shown = [report for report in machine_results.reports if report.name in names]
     commands = " and ".join(f"`{COMMANDS[report.name]}`" for report in shown)
     origins = dict.fromkeys(tables.origin(report.machine) for report in shown)
     return f"Measured by {commands}, one thread: {'; '.join(origins)}."

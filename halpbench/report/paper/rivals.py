@@ -49,8 +49,8 @@ AGAINST = {"epoch": "epoch", "bits": "bits moved"}
 def figure_rivals(records: Sequence[Record]) -> Iterator[Picture]:
     """Draw a picture for each problem: columns by kind of rival, rows by quantity and abscissa."""
     for name in dict.fromkeys(record.case["problem"]["name"] for record in records):
-        mine = [record for record in records if record.case["problem"]["name"] == name]
-        yield _problem(name, mine)
+        of_problem = [record for record in records if record.case["problem"]["name"] == name]
+        yield _problem(name, of_problem)
 
 
 def _problem(name: str, records: Sequence[Record]) -> Picture:
@@ -74,7 +74,7 @@ def _problem(name: str, records: Sequence[Record]) -> Picture:
                 axes[line, column].locator_params(axis="x", nbins=5, integer=True)
     for line, (quantity, _) in enumerate(lines):
         axes[line, 0].set_ylabel(QUANTITIES[quantity])
-        # What has diverged leaves the picture.
+        # Diverged runs leave the picture.
         values = [row[quantity] for row in rows if row[quantity] is not None]
         start = max(row[quantity] for row in rows if row["epoch"] == 0)
         finite = [value for value in values if math.isfinite(value)]
@@ -111,12 +111,12 @@ def _rows(record: Record) -> Iterator[Row]:
 
 def _plot_rival(axes: Axes, record: Record, quantity: str, against: str) -> None:
     algorithm, number_format = record.case["algorithm"], record.case["number_format"]
-    found = list(_rows(record))
+    rows = list(_rows(record))
     if against == "bits":  # none at the start, which a logarithm does not show
-        found = found[1:]
+        rows = rows[1:]
     axes.plot(
-        [row[against] for row in found],
-        [math.nan if row[quantity] is None else row[quantity] for row in found],
+        [row[against] for row in rows],
+        [math.nan if row[quantity] is None else row[quantity] for row in rows],
         color=RIVAL_COLORS[algorithm],
         linestyle=SHARED.get(algorithm, FORMAT_DASHES[number_format]),
         linewidth=1.1,

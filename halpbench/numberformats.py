@@ -67,7 +67,7 @@ class MiniFloat:
 
     @property
     def needs_scale(self) -> bool:
-        """True if numbers have to be scaled to its range, unlike those with the exponents of float32."""
+        """True if numbers have to be scaled to its range: not with the exponents of float32."""
         return self.exponent_bits < 8
 
     @property

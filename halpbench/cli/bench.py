@@ -217,7 +217,8 @@ def _draw_experiments(machine_results: Results, root: Path) -> None:
 
     drawn = experiments.each(machine_results.records, draw)
     say(
-        f"figures of {machine_results.store.raw.absolute()}: {folder.absolute()} ({len(drawn)} files)"
+        f"figures of {machine_results.store.raw.absolute()}: {folder.absolute()} "
+        f"({len(drawn)} files)"
     )
 
 

@@ -29,7 +29,6 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_argparse_cli",
     "sphinx_copybutton",
@@ -45,8 +44,8 @@ autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # types, shapes and units stand in the docstrings
 autodoc_preserve_defaults = True
 autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
-autosummary_generate = False
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"halpbench {release}"
@@ -55,7 +54,8 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_extra_path = [str(RESULTS / "report.html")] if (RESULTS / "report.html").exists() else []
-linkcheck_ignore = [r"https://repository\.example"]  # the placeholder of pyproject.toml
+# The placeholder of pyproject.toml, and a page that is copied.
+linkcheck_ignore = [r"https://repository\.example", r"report\.html"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

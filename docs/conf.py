@@ -29,6 +29,7 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_argparse_cli",
     "sphinx_copybutton",
@@ -44,6 +45,7 @@ autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # types, shapes and units stand in the docstrings
 autodoc_preserve_defaults = True
 autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
+autosummary_generate = False
 numpydoc_show_class_members = False
 toc_object_entries_show_parents = "hide"
 

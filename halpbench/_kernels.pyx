@@ -859,7 +859,7 @@ def margins(x, w, out=None):
         The model, of the same dtype; or int16 where ``x`` is int8. Integers keep the symmetric
         range.
     out : ndarray of shape (B, C), float64, C-contiguous, optional
-        Where the result goes.
+        Array for the result.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import itertools
 import re
 import tokenize
 from collections import defaultdict
@@ -29,13 +30,23 @@ EMPTY_NAMES = {"found", "mine", "made", "theirs", "told"}
 FOREIGN_COMMENT = re.compile(r'(?:/\*+|//|^\s*\*|#|""")[ \-]*(\S.*)')
 
 
+def descriptions(first, text):
+    """Yield the first line of each description of a parameter, attribute or result."""
+    lines = text.splitlines()
+    for number, (before, line) in enumerate(itertools.pairwise(lines), first + 1):
+        if line.startswith("    ") and not before.startswith(" "):
+            yield number, line.strip()
+
+
 def python_texts(source):
-    """Yield line and text of each docstring and each block of comments."""
+    """Yield line and text of each docstring, its descriptions, and each block of comments."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text:
-                yield node.body[0].lineno, text.splitlines()[0]
+                first = node.body[0].lineno
+                yield first, text.splitlines()[0]
+                yield from descriptions(first, text)
     previous = -1
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -61,6 +72,7 @@ def test_a_clause_as_subject_is_noticed(text):
     assert clauses(python_texts(f'"""{text}"""\n'))
     assert clauses(python_texts(f"x = 1\n# {text}\n"))
     assert clauses(foreign_texts(f"int x; /* {text} */\n"))
+    assert clauses(python_texts(f'"""Run.\n\nReturns\n-------\nfloat\n    {text}\n"""\n'))
     assert not clauses(python_texts(f'"""Result: {text}"""\n'))
 
 

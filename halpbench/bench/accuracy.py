@@ -135,7 +135,7 @@ def run(
     tasks : sequence of Planned
         As `tasks` lists them.
     store : Store
-        Where finished records are looked up and added.
+        Store to which finished records are added, and in which they are looked up.
     fingerprint : str
         Of this machine, build and code.
     fresh : bool

@@ -166,7 +166,7 @@ class Setting(Fields, frozen=True):
     batch_size : int or "auto"
         Samples of a step.
     constants : str
-        Where they come from ("paper", "tuned"); empty where one name is enough.
+        Their origin ("paper", "tuned"); empty if one name is enough.
     """
 
     algorithm: str

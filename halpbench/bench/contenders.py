@@ -31,7 +31,7 @@ class Entrant:
     make : callable
         Takes the number of samples, l2 and the tolerance; returns the estimator.
     two_classes_only : str
-        Why it does not solve softmax regression; empty if it does.
+        Reason for not solving softmax regression; empty if it does.
     """
 
     name: str

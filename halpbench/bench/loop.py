@@ -63,7 +63,7 @@ class Event:
         next run measures it).
     case : AnyCase
     index, total : int
-        Which of how many cases, from 0.
+        Place of the case, from 0, and number of cases.
     rounds : int
         Finished rounds of the case.
     record : Record or None
@@ -106,7 +106,7 @@ def each(
     ----------
     tasks : sequence of Planned
     store : Store
-        Where finished records are looked up and added.
+        Store to which finished records are added, and in which they are looked up.
     fingerprint : str
         Of this machine and build.
     measure : callable

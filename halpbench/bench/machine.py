@@ -45,9 +45,9 @@ def record(root: Path = SYS, proc: Path = PROC) -> dict[str, Any]:
     Parameters
     ----------
     root : Path
-        Where sysfs is mounted; another folder serves tests.
+        Mount point of sysfs; another folder serves tests.
     proc : Path
-        Where procfs is mounted.
+        Mount point of procfs.
     """
     # Late, so that the commands which need no machine record run without the extra [bench].
     import psutil

@@ -40,7 +40,7 @@ def run(
     ----------
     tasks : sequence of Planned
     store : Store
-        Where finished records are looked up and added.
+        Store to which finished records are added, and in which they are looked up.
     fingerprint : str
         Of this machine and build.
     fresh : bool

@@ -22,7 +22,7 @@ class SavedRun:
     name : str
         Path of the folder or file.
     fingerprint : str
-        That of all the records.
+        Fingerprint of all the records.
     machine : mapping
         The machine record; empty if it is lost.
     records : sequence of Record

@@ -23,7 +23,7 @@ class Estimate:
     value, low, high : float
         The estimate and the ends of its interval; ``low <= value <= high``.
     count : int
-        How many samples (or pairs of samples) it rests on.
+        Number of samples (or pairs of samples) that it rests on.
     """
 
     value: float
@@ -66,7 +66,7 @@ def median(samples: Sequence[float], *, seed: int = 0) -> Estimate:
 def mean(samples: Sequence[float]) -> Estimate:
     """Estimate the mean of a few samples, with the interval of Student's t.
 
-    That of a single sample is empty: nothing is known of its scatter.
+    The interval of a single sample is empty: nothing is known of its scatter.
 
     Parameters
     ----------

@@ -212,7 +212,7 @@ def tune(
     tasks : sequence of Planned
         Points of one problem, algorithm and precision.
     store : Store
-        Where finished points are looked up and added.
+        Store to which finished points are added, and in which they are looked up.
     fingerprint : str
         Of this machine and build.
     pool : Pool

@@ -113,7 +113,7 @@ cdef class InnerLoop:
     z : ndarray of shape (C, n)
         The model, changed in place. Either of x and z may have more columns, for padding.
     h : ndarray of shape (C, at most n), float64, optional
-        What every sample subtracts, in units of ``scale_z``.
+        Constant that every sample subtracts, in units of ``scale_z``.
     reference : ndarray of shape (N, C), float64, optional
         Of the loss at the centre, see :class:`GradientPass`: of algorithms with variance reduction.
     origin : ndarray of shape and dtype of ``z``, optional
@@ -129,7 +129,7 @@ cdef class InnerLoop:
     batch_size : int
         Samples a step, 1 to 64.
     samples : int
-        That will be taken altogether.
+        Number that will be taken altogether.
     grows : bool
         Double ``scale_z`` whenever ``z`` has used 7/8 of its range. Integer models without origin.
     rng : Rng
@@ -417,7 +417,7 @@ cdef class GradientPass:
         scale_w : float
             Value of one unit of an integer model.
         moves : bool
-            Whether the margins move by those of ``w``, instead of being them. Integers.
+            The margins move by those of ``w``, instead of being them. Integers.
         seed : int
             Of the rounding of integers: another one for each pass.
         """

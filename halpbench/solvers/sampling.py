@@ -63,9 +63,9 @@ class SampleSets:
     ----------
     whole : Objective
     objective : Objective
-        That of the full gradients.
+        Objective of the full gradients.
     stepped : Objective
-        That of the samples among which steps choose.
+        Objective of the samples among which steps choose.
     """
 
     def __init__(self, whole: Objective) -> None:

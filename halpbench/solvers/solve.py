@@ -129,7 +129,7 @@ def solve(
     Returns
     -------
     Result
-        Where a step or the loss was not finite: the last finite solution, ``status="diverged"``,
+        If a step or the loss was not finite: the last finite solution, ``status="diverged"``,
         a row of the history with infinite loss, and a :class:`DivergenceWarning`.
 
     Warns

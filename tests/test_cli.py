@@ -520,7 +520,7 @@ def test_the_module_runs():
 
 
 @pytest.mark.parametrize(
-    "command", [["deep", "lstm"], ["deep-speed"], ["figures", "--suite", "deep"]]
+    "command", [["deep", "lstm"], ["deep-speed"], ["deep-integer"], ["figures", "--suite", "deep"]]
 )
 def test_deep_learning_without_torch(command, monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("halpbench.deep")]:

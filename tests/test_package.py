@@ -91,7 +91,7 @@ def test_completion_is_a_script_of_the_shell(shell, capsys, tmp_path):
     ("words", "expected"),
     [
         (["com"], {"compare"}),
-        (["deep"], {"deep", "deep-speed"}),
+        (["deep"], {"deep", "deep-speed", "deep-integer"}),
         (["--ver"], {"--version"}),
         (["bench", "--su"], {"--suite"}),
         (["bench", "--suite", "s"], {"smoke"}),

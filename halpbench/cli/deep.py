@@ -70,6 +70,16 @@ def add_commands(add: Add) -> None:
         "--seconds", type=positive, default=10, help="for each network (default: 10)"
     )
 
+    command = add(
+        "deep-integer",
+        _integer,
+        "A perceptron (784-1024-10) on Fashion-MNIST, on one thread: HALP with an inner loop of\n"
+        "int8 kernels, SVRG and SGD of PyTorch in float32. Seconds are CPU time of that thread.",
+    )
+    command.add_argument("--epochs", type=positive, default=5, help="passes over the data")
+    command.add_argument("--samples", type=positive, default=60_000, help="of the training data")
+    command.add_argument("--download", action="store_true", help="fetch data that are not at hand")
+
 
 def add_training_options(command: argparse.ArgumentParser) -> None:
     """Add the options that say where and how to train."""
@@ -141,6 +151,25 @@ def _speed(options: argparse.Namespace) -> None:
     shares = ("gradients", "random numbers", "arithmetic")
     notes = ["The last three columns are shares of a step of HALP; the rest of it is Python."]
     show([cells.Table("A step of HALP at 8 bits", header + shares, rows, notes)])
+
+
+def _integer(options: argparse.Namespace) -> None:
+    from halpbench.deep import perceptron
+
+    warn(machine.warnings_for(machine.record()))
+    done = []
+    for epoch in perceptron.measure(options.epochs, options.samples, download=options.download):
+        done.append(epoch)
+        say(f"epoch {epoch.epoch}, {epoch.contender}: done")
+    if options.json:
+        print_json([asdict(epoch) for epoch in done])
+        return
+    header = ("epoch", "contender", "CPU seconds", "training loss", "test accuracy")
+    rows = [
+        (str(e.epoch), e.contender, f"{e.seconds:.2f}", f"{e.loss:.4f}", f"{e.accuracy:.2%}")
+        for e in done
+    ]
+    show([cells.Table("A perceptron on Fashion-MNIST, on one thread", header, rows, [])])
 
 
 def trained(

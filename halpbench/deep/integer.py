@@ -79,14 +79,14 @@ class IntegerHALP:
         batch_size: int = 64,
         seed: int = 0,
     ) -> None:
-        _check(model, inputs, targets)
+        linears = _checked(model, inputs, targets)
         self.model, self.inputs, self.targets = model, inputs, targets
         self.lr, self.mu = positive("lr", lr), positive("mu", mu)
         self.batch_size = count("batch_size", batch_size, 1, MOST_BATCH)
         self._rng = kernels.Rng(seed)
         self._generator = torch.Generator().manual_seed(seed)
         self._rows, self._unit = kernels.quantize(inputs.numpy(), BITS, rounding="nearest")
-        self._hidden, self._output = (_Layer(model[i]) for i in (0, 2))
+        self._hidden, self._output = map(_Layer, linears)
         self._at_center = {
             layer: torch.empty(len(inputs), layer.units.shape[0])
             for layer in (self._hidden, self._output)
@@ -113,7 +113,7 @@ class IntegerHALP:
         with torch.no_grad():
             loss = self._full_gradient()
             order = torch.randperm(len(self.inputs), generator=self._generator)
-            for samples in order.split(self.batch_size):
+            for samples in torch.split(order, self.batch_size):
                 self._step(samples)
             for layer in (self._hidden, self._output):
                 layer.move_center()
@@ -124,7 +124,7 @@ class IntegerHALP:
         hidden, output, n = self._hidden, self._output, len(self.inputs)
         gradients = [torch.zeros_like(p) for p in self.model.parameters()]
         loss = 0.0
-        for samples in torch.arange(n).split(FULL_BATCH):
+        for samples in torch.split(torch.arange(n), FULL_BATCH):
             x, y = self.inputs[samples], self.targets[samples]
             before = self._at_center[hidden][samples] = self.model[0](x)
             h = before.relu()
@@ -166,9 +166,8 @@ class IntegerHALP:
 class _Layer:
     """A linear layer: the centre in float32, and how far it is away, in int8 times a scale."""
 
-    def __init__(self, linear: nn.Module) -> None:
-        self.center: Tensor = linear.weight.detach()
-        self.bias: Tensor = linear.bias.detach()
+    def __init__(self, linear: nn.Linear) -> None:
+        self.center, self.bias = linear.weight.detach(), linear.bias.detach()
         self.units: Integers = np.zeros(self.center.shape, np.int8)
         self.scale = 1.0
 
@@ -217,22 +216,23 @@ def _error(logits: Tensor, targets: Tensor) -> Tensor:
     return logits.softmax(1) - functional.one_hot(targets, logits.shape[1])
 
 
-def _check(model: nn.Sequential, inputs: Tensor, targets: Tensor) -> None:
-    """Raise unless this is a perceptron with one hidden layer, with data that fit."""
-    kinds = [type(module) for module in model]
-    if kinds != [nn.Linear, nn.ReLU, nn.Linear] or any(p is None for p in _tensors(model)):
-        raise ValueError(f"expected Linear, ReLU, Linear with biases, got {model}")
-    for tensor in (*_tensors(model), inputs):
+def _checked(model: nn.Sequential, inputs: Tensor, targets: Tensor) -> tuple[nn.Linear, nn.Linear]:
+    """Return the layers of a perceptron with one hidden layer; raise for others, or other data."""
+    match list(model):
+        case [nn.Linear() as hidden, nn.ReLU(), nn.Linear() as output] if (
+            hidden.bias is not None and output.bias is not None
+        ):
+            pass
+        case _:
+            raise ValueError(f"expected Linear, ReLU, Linear with biases, got {model}")
+    for tensor in (*model.parameters(), inputs):
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             raise TypeError(f"expected float32 on the CPU, got {tensor.dtype} on {tensor.device}")
     if targets.dtype != torch.int64:
         raise TypeError(f"targets must be int64, got {targets.dtype}")
-    shapes, n_classes = (tuple(inputs.shape), tuple(targets.shape)), model[2].out_features
-    if len(inputs) == 0 or shapes != ((len(inputs), model[0].in_features), (len(inputs),)):
+    shapes, n = (tuple(inputs.shape), tuple(targets.shape)), len(targets)
+    if n == 0 or shapes != ((n, hidden.in_features), (n,)):
         raise ValueError(f"inputs and targets do not fit the network: got {shapes}")
-    if not 0 <= int(targets.min()) <= int(targets.max()) < n_classes:
-        raise ValueError(f"targets must be from 0 to {n_classes - 1}")
-
-
-def _tensors(model: nn.Sequential) -> list[Tensor]:
-    return [tensor for i in (0, 2) for tensor in (model[i].weight, model[i].bias)]
+    if not 0 <= int(targets.min()) <= int(targets.max()) < output.out_features:
+        raise ValueError(f"targets must be from 0 to {output.out_features - 1}")
+    return hidden, output

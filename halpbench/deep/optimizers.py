@@ -58,7 +58,7 @@ class _StochasticGradient(torch.optim.Optimizer):
     """A step along the gradient that `_backward` leaves in ``.grad``; subclasses say how."""
 
     def __init__(
-        self, params: Parameters, *, torch_settings: Mapping[str, Any], **defaults: Any
+        self, params: Parameters, *, torch_settings: dict[str, Any], **defaults: Any
     ) -> None:
         for name in torch_settings.keys() - TORCH_SETTINGS.keys():
             raise TypeError(f"{type(self).__name__} has no setting {name}")

@@ -17,7 +17,7 @@ from halpbench.deep.data import Samples
 from halpbench.deep.integer import IntegerHALP
 from halpbench.deep.optimizers import SVRG
 
-__all__ = ["Epoch", "measure"]
+__all__ = ["EpochCost", "measure"]
 
 DATASET = "fashion-mnist"
 HIDDEN = 1024
@@ -26,7 +26,7 @@ LR, MU = 0.05, 3.0
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochCost:
     """One epoch of one contender.
 
     Attributes
@@ -49,7 +49,7 @@ class Epoch:
 
 def measure(
     epochs: int = 5, n_train: int = 60_000, n_test: int = 10_000, *, download: bool = False
-) -> Iterator[Epoch]:
+) -> Iterator[EpochCost]:
     """Train the same network three times, on one thread of the CPU, the contenders in turn.
 
     Parameters
@@ -62,7 +62,7 @@ def measure(
 
     Yields
     ------
-    Epoch
+    EpochCost
 
     Raises
     ------
@@ -78,7 +78,7 @@ def measure(
                 begin = time.thread_time()
                 run()
                 seconds = time.thread_time() - begin
-                yield Epoch(epoch, name, seconds, *_quality(model, train, test))
+                yield EpochCost(epoch, name, seconds, *_quality(model, train, test))
 
 
 def _network() -> nn.Sequential:
@@ -95,13 +95,13 @@ def _integers(model: nn.Sequential, train: Samples) -> Contender:
 
 
 def _svrg(model: nn.Sequential, train: Samples) -> Contender:
-    chunks = torch.arange(len(train)).split(1024)
+    chunks = torch.split(torch.arange(len(train)), 1024)
     optimizer = SVRG(model.parameters(), LR, epoch_length=-(-len(train) // BATCH))
     backward = partial(_backward, model, train)
 
     def epoch() -> None:
         optimizer.full_gradient(backward, chunks, batch_size=len)
-        for samples in torch.randperm(len(train)).split(BATCH):
+        for samples in torch.split(torch.randperm(len(train)), BATCH):
             optimizer.step(partial(backward, samples))
 
     return model, epoch
@@ -111,7 +111,7 @@ def _sgd(model: nn.Sequential, train: Samples) -> Contender:
     optimizer = torch.optim.SGD(model.parameters(), LR)
 
     def epoch() -> None:
-        for samples in torch.randperm(len(train)).split(BATCH):
+        for samples in torch.split(torch.randperm(len(train)), BATCH):
             optimizer.zero_grad()
             _backward(model, train, samples)
             optimizer.step()

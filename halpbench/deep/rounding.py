@@ -53,7 +53,8 @@ def add_rounded_(
         torch._foreach_floor_(steps)
     else:
         unit = 1.0 if offsets.is_floating_point() else 2.0**-16
-        for step, part in zip(steps, offsets.split([x.numel() for x in steps]), strict=True):
+        parts = torch.split(offsets, [x.numel() for x in steps])
+        for step, part in zip(steps, parts, strict=True):
             step.add_(part.view_as(step), alpha=unit)
         torch._foreach_round_(steps)
     torch._foreach_add_(units, steps)

@@ -32,7 +32,7 @@ class StepCost:
     network : str
     parameters : int
     svrg_seconds, halp_seconds : Estimate
-        Of a step.
+        Of a step: CPU time of the one thread, which other work on the machine does not add to.
     ratio : Estimate
         A step of HALP by one of SVRG, paired in interleaved rounds.
     gradients, random_numbers, arithmetic : float
@@ -74,9 +74,9 @@ def measure(seconds: float = 10.0) -> Iterator[StepCost]:
                 list(steps), at_least=at_least, at_most=at_most, budget_seconds=seconds
             ):
                 for contender in order:
-                    begin = time.perf_counter()
+                    begin = time.thread_time()
                     steps[contender]()
-                    times[contender].append(time.perf_counter() - begin)
+                    times[contender].append(time.thread_time() - begin)
             yield StepCost(
                 name,
                 sum(p.numel() for p in build().parameters()),

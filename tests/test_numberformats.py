@@ -206,12 +206,12 @@ def test_mxfp4_saturates_where_the_rule_of_the_scale_says_so():
 
 @pytest.mark.parametrize(("name", "end"), [("mxfp4", 1.5), ("mxfp4-up", 20.0), ("nvfp4", 20.0)])
 def test_the_largest_of_a_block_of_mxfp4_does_not_grow_by_small_steps(name, end):
-    x = np.tile(np.eye(1, 32), (2000, 1))
+    x = np.tile(np.eye(1, 32), (400, 1))
     random = np.random.default_rng(6)
     for _ in range(190):
         x[:, 0] += 0.1
         x = NUMBER_FORMATS[name].quantize(x, rng=random)
-    assert x[:, 0].mean() == pytest.approx(end, rel=0.05)
+    assert x[:, 0].mean() == pytest.approx(end, rel=0.1)
 
 
 def test_scales_of_mxfp4_end_where_e8m0_does():

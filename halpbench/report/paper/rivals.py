@@ -54,10 +54,12 @@ def figure_rivals(records: Sequence[Record]) -> Iterator[Picture]:
 
 
 def _problem(name: str, records: Sequence[Record]) -> Picture:
+    from matplotlib.ticker import NullFormatter
+
     quantities = [q for q in ("grad_norm", "test_error") if q in records[0].series[0].facts]
     lines = [(quantity, against) for quantity in quantities for against in AGAINST]
     figure = new_figure(1.6 + 1.5 * len(lines))
-    axes = figure.subplots(len(lines), len(PANELS), sharey="row", squeeze=False)
+    axes = figure.subplots(len(lines), len(PANELS), sharex="row", sharey="row", squeeze=False)
     rows = [row for record in records for row in _rows(record)]
     for column, (title, algorithms) in enumerate(PANELS.items()):
         axes[0, column].set_title(title)
@@ -70,6 +72,7 @@ def _problem(name: str, records: Sequence[Record]) -> Picture:
             axes[line, column].set(xlabel=AGAINST[against], yscale="log")
             if against == "bits":
                 axes[line, column].set_xscale("log")
+                axes[line, column].xaxis.set_minor_formatter(NullFormatter())
             else:
                 axes[line, column].locator_params(axis="x", nbins=5, integer=True)
     for line, (quantity, _) in enumerate(lines):

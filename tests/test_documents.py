@@ -8,6 +8,7 @@ pytest.importorskip("matplotlib")
 
 from test_report_tables import MACHINE, epochs
 
+from halpbench import cli
 from halpbench.bench.store import Store
 from halpbench.report import documents, page
 
@@ -66,3 +67,20 @@ def test_pictures_for_documents_are_small(found, tmp_path):
     assert path == tmp_path / "speedups.png"
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size < 100_000
+
+
+def test_the_command_writes_all_documents_or_none(found, tmp_path, capsys):
+    root = found.store.root
+    good, bad = tmp_path / "good.md", tmp_path / "bad.md"
+    good.write_text(DOCUMENT.format(name="speedups"))
+    bad.write_text(DOCUMENT.format(name="speed"))
+    arguments = ["report", "--results", str(root), "--json", "--documents", str(good)]
+    assert cli.main([*arguments, str(bad)]) == 2
+    assert "got a block 'speed'" in capsys.readouterr().err
+    assert good.read_text() == DOCUMENT.format(name="speedups")
+    assert not (root / "readme").exists()
+    assert cli.main(arguments) == 0
+    assert good.read_text() == documents.fill(DOCUMENT.format(name="speedups"), found)
+    picture = root / "readme" / "speedups.png"
+    assert f"documents: {good}, {picture}\n" in capsys.readouterr().err
+    assert picture.exists()

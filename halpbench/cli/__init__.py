@@ -28,7 +28,7 @@ COMMANDS = {
     "deep": ("deep", "train a character LSTM or a ResNet with HALP and its kin"),
     "deep-speed": ("deep", "time a step of HALP beside a step of SVRG, in PyTorch on one thread"),
     "deep-integer": ("deep", "train a perceptron by HALP in integers, beside PyTorch in float32"),
-    "records": ("records", "print the JSON Schema of raw records, or bring old records to it"),
+    "records": ("records", "print the JSON Schema of raw records, upgrade old ones, or pack them"),
 }
 
 

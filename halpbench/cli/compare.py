@@ -32,7 +32,7 @@ def add_commands(add: Add) -> None:
         "  halpbench compare --across machines results/raw/*\n"
         "                                            which CPU gains most from low precision\n\n"
         "A RUN is a file of `halpbench bench --save`, a results folder (every machine in it), the\n"
-        "folder RESULTS/raw/MACHINE, or one .jsonl file in it. The first is A; each other one is\n"
+        "folder RESULTS/raw/MACHINE, or a file of records in it. The first is A; each other one is\n"
         "compared with it, by what `halpbench bench` records: kernels, calls from Python, epochs.\n"
         "Records of `halpbench peers` and of `halpbench figures` are left out.\n\n"
         "across revisions: times. The runs must be of one CPU and compiler; a field that differs\n"

@@ -47,6 +47,8 @@ cdef extern from "halp/kernels.h" nogil:
         HALP_I8
         HALP_FORMAT_COUNT
 
+    const char *const halp_format_names[]
+
     ctypedef struct halp_batch_h:
         const void *values
         size_t ld
@@ -83,6 +85,8 @@ cdef extern from "halp/kernels.h" nogil:
     ctypedef struct halp_loss:
         const char *name
         int needs_reference
+        int takes_labels
+        int binary
 
     ctypedef struct halp_backend:
         const char *name

@@ -34,6 +34,8 @@ class Loss:
         Losses (n,) and derivatives (n, C) for margins and targets; the margins become predictions
         in place, which are the reference of the compiled loops: probabilities, of label 1 for the
         logistic loss.
+    takes_labels : bool
+        Whether a target is one label, instead of C values.
     sample_curvature : callable, optional
         The curvature of each sample for its prediction, where it has one rather than a matrix.
     quadratic : bool
@@ -45,6 +47,7 @@ class Loss:
     code: int
     curvature: float
     value_and_derivative: Callable[[Floats, Targets], tuple[Floats, Floats]]
+    takes_labels: bool
     sample_curvature: Callable[[Floats], Floats] | None = None
     quadratic: bool = False
 
@@ -77,12 +80,14 @@ def _softmax(margins: Floats, y: Targets) -> tuple[Floats, Floats]:
 
 
 #: (a - y)^2 / 2, summed over the columns of y.
-SQUARED = Loss("squared", 0, 1.0, _squared, quadratic=True)
+SQUARED = Loss("squared", 0, 1.0, _squared, takes_labels=False, quadratic=True)
 #: logsumexp(a) - a_y. Its Hessian diag(p) - p p^T is at most (I - 1 1^T / C) / 2 (Boehning,
 #: "Multinomial logistic regression algorithm", Ann. Inst. Statist. Math. 44, 1992).
-SOFTMAX = Loss("softmax", 1, 0.5, _softmax)
+SOFTMAX = Loss("softmax", 1, 0.5, _softmax, takes_labels=True)
 #: A softmax over the margins (0, a): one output, the log-odds of label 1.
-LOGISTIC = Loss("logistic", 2, 0.25, _logistic, lambda p: p * (1 - p))
+LOGISTIC = Loss(
+    "logistic", 2, 0.25, _logistic, takes_labels=True, sample_curvature=lambda p: p * (1 - p)
+)
 
 #: The losses by name.
 LOSSES = {loss.name: loss for loss in (SQUARED, SOFTMAX, LOGISTIC)}

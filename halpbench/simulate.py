@@ -28,9 +28,9 @@ from halpbench.fixedpoint import (
     largest_integer,
     saturation_warning,
 )
-from halpbench.losses import Loss
+from halpbench.losses import SOFTMAX, Loss
 from halpbench.numberformats import BlockFloat, MiniFloat
-from halpbench.problems import LinearProblem, SoftmaxRegression
+from halpbench.problems import LinearProblem
 
 __all__ = ["ALGORITHMS", "FixedPoint", "MarginLoss", "Simulation", "solve"]
 
@@ -496,7 +496,9 @@ class _OwnLossProblem(LinearProblem):
         self.y, self.n_outputs = problem.y, problem.n_outputs
         self._problem, self._loss = problem, loss
         curvature = positive("loss.curvature", loss.curvature)
-        self.loss_function = Loss(type(loss).__name__, -1, curvature, self._checked)
+        self.loss_function = Loss(
+            type(loss).__name__, -1, curvature, self._checked, takes_labels=False
+        )
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -562,8 +564,8 @@ def _derivative_change(
     """
     if problem.loss_function.quadratic:
         return moved
-    # A loss of the caller's own, or margins far apart: nothing to lose.
-    if not isinstance(problem, SoftmaxRegression) or not np.abs(moved).max() < 30:
+    # Other losses, one of the caller's own among them, or margins far apart: nothing to lose.
+    if problem.loss_function is not SOFTMAX or not np.abs(moved).max() < 30:
         before, after = (problem.margin_derivative(m, y) for m in (margins, margins + moved))
         return after - before
     p = np.exp(margins - margins.max(axis=1, keepdims=True))

@@ -16,4 +16,7 @@
 typedef enum { HALP_FORMATS(HALP_FORMAT_CODE) HALP_FORMAT_COUNT } halp_format;
 #undef HALP_FORMAT_CODE
 
+/* Their names in functions, by code. */
+extern const char *const halp_format_names[HALP_FORMAT_COUNT];
+
 #endif

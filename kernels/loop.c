@@ -16,22 +16,32 @@
  * Doubled at a half, an int8 model has a bit less to round to; close to the whole, it saturates. */
 #define GROW_ABOVE 0.875
 
+#define HALP_FORMAT_NAME(name, code, data, model) #name,
+const char *const halp_format_names[HALP_FORMAT_COUNT] = {HALP_FORMATS(HALP_FORMAT_NAME)};
+#undef HALP_FORMAT_NAME
+
 static int is_integer(const halp_loop *loop) { return loop->format >= HALP_I16; }
 
 static size_t model_bytes(const halp_loop *loop)
 {
-    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 2, 1};
+#define HALP_MODEL_BYTES(name, code, data, model) sizeof(model),
+    static const size_t bytes[HALP_FORMAT_COUNT] = {HALP_FORMATS(HALP_MODEL_BYTES)};
+#undef HALP_MODEL_BYTES
     return bytes[loop->format];
 }
 
-static int largest_integer(const halp_loop *loop) { return loop->format == HALP_I8 ? 127 : 32767; }
+static int is_narrow(const halp_loop *loop) { return model_bytes(loop) == 1; }
 
-/* True if the kernels for one sample take the steps. For an int16 model these have few fraction
- * bits: too few for a scale that does not shrink with the gradient, and for steps far below a unit. */
+static int largest_integer(const halp_loop *loop) { return is_narrow(loop) ? 127 : 32767; }
+
+/* True if the kernels for one sample take the steps; not all formats have them. For an int16 model
+ * these have few fraction bits: too few for a scale that does not shrink with the gradient, and for
+ * steps far below a unit. */
 static int is_single(const halp_loop *loop)
 {
-    const int is_wide = loop->format == HALP_I16 || loop->format == HALP_I8I16;
-    return loop->batch_size == 1 && !(is_wide && (loop->origin || loop->targets || loop->tiny));
+    const int is_coarse = is_integer(loop) && !is_narrow(loop);
+    return loop->batch_size == 1 && loop->format <= HALP_I8 &&
+           !(is_coarse && (loop->origin || loop->targets || loop->tiny));
 }
 
 /* True if all of h is below a sixteenth of a unit. */
@@ -78,12 +88,12 @@ static int64_t steps_to_encode(const halp_loop *loop)
 
 static int32_t entry(const halp_loop *loop, const void *row, size_t j)
 {
-    return loop->format == HALP_I8 ? ((const int8_t *)row)[j] : ((const int16_t *)row)[j];
+    return is_narrow(loop) ? ((const int8_t *)row)[j] : ((const int16_t *)row)[j];
 }
 
 static void set_entry(const halp_loop *loop, void *row, size_t j, int32_t value)
 {
-    if (loop->format == HALP_I8)
+    if (is_narrow(loop))
         ((int8_t *)row)[j] = (int8_t)value;
     else
         ((int16_t *)row)[j] = (int16_t)value;
@@ -142,9 +152,10 @@ static void start(halp_loop *loop)
     loop->fold_every = steps_to_fold(loop);
     loop->encode_every = steps_to_encode(loop);
     loop->ldh = is_integer(loop) ? HALP_PADDED(loop->n) : loop->n;
-    loop->h_single = (halp_h){NULL, loop->format == HALP_I8 ? 13 : 0, 0};
-    static const int finest[HALP_FORMAT_COUNT] = {0, 0, 22, 0, 13};
-    loop->h_batch = (halp_batch_h){NULL, loop->ldh, finest[loop->format], 1.0};
+    loop->h_single = (halp_h){NULL, is_narrow(loop) ? 13 : 0, 0};
+    loop->h_batch = (halp_batch_h){NULL, loop->ldh, 0, 1.0};
+    if (is_integer(loop))
+        loop->h_batch = halp_encode_batch_h(loop->format, loop->n, 0, NULL, 1.0, NULL, NULL);
 }
 
 static int allocate(halp_loop *loop)
@@ -237,8 +248,8 @@ static int inspect(halp_loop *loop)
     int64_t saturated = 0;
     for (size_t r = 0; r < loop->outputs; r++) {
         const void *z = model_row(loop, loop->z, r);
-        const int used = loop->format == HALP_I8 ? inspect_i8(loop->n, z, &saturated)
-                                                 : inspect_i16(loop->n, z, &saturated);
+        const int used = is_narrow(loop) ? inspect_i8(loop->n, z, &saturated)
+                                         : inspect_i16(loop->n, z, &saturated);
         largest = used > largest ? used : largest;
     }
     if (saturated > loop->saturated) loop->saturated = saturated;

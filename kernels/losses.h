@@ -87,9 +87,9 @@ static inline void halp_softmax_change(size_t count, const double *__restrict p,
 
 /* ---- The table -------------------------------------------------------------------------------*/
 
-/* Functions of a loss that the inner loop and the full-gradient pass call. A sample has `count` margins and the
- * target y: `count` values for the squared loss, one label for the others. A backend has a table of
- * them, by code (losses_table.h). */
+/* Functions of a loss that the inner loop and the full-gradient pass call. A sample has `count`
+ * margins and the target y: `count` values, or one label. A backend has a table of them, by code
+ * (losses_table.h). */
 typedef struct {
     const char *name;
     /* Returns the loss; replaces the margins by the reference, which is what `change` needs to know
@@ -99,6 +99,8 @@ typedef struct {
     /* Replaces q by loss'(m + q) - loss'(m) for each of `rows` samples, accurate as q goes to zero. */
     void (*change)(size_t rows, size_t count, const double *reference, double *q);
     int needs_reference; /* whether `change` reads the reference at all */
+    int takes_labels;    /* whether a target is one label, instead of `count` values */
+    int binary;          /* whether it has one margin, and the labels 0 and 1 */
 } halp_loss;
 
 typedef enum { HALP_SQUARED, HALP_SOFTMAX, HALP_LOGISTIC, HALP_LOSS_COUNT } halp_loss_code;

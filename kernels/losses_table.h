@@ -67,7 +67,7 @@ static void change_softmax(size_t rows, size_t count, const double *restrict ref
 }
 
 static const halp_loss HALP_NAME(halp_losses)[HALP_LOSS_COUNT] = {
-    [HALP_SQUARED] = {"squared", loss_squared, change_squared, 0},
-    [HALP_SOFTMAX] = {"softmax", loss_softmax, change_softmax, 1},
-    [HALP_LOGISTIC] = {"logistic", loss_logistic, change_logistic, 1},
+    [HALP_SQUARED] = {"squared", loss_squared, change_squared, 0, 0, 0},
+    [HALP_SOFTMAX] = {"softmax", loss_softmax, change_softmax, 1, 1, 0},
+    [HALP_LOGISTIC] = {"logistic", loss_logistic, change_logistic, 1, 1, 1},
 };

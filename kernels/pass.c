@@ -12,14 +12,21 @@ enum {
 
 static int is_integer(const halp_pass *pass) { return pass->format >= HALP_I16; }
 
+static size_t data_bytes(const halp_pass *pass)
+{
+#define HALP_DATA_BYTES(name, code, data, model) sizeof(data),
+    static const size_t bytes[HALP_FORMAT_COUNT] = {HALP_FORMATS(HALP_DATA_BYTES)};
+#undef HALP_DATA_BYTES
+    return bytes[pass->format];
+}
+
 static const char *row_of(const halp_pass *pass, size_t i)
 {
-    static const size_t bytes[HALP_FORMAT_COUNT] = {8, 4, 2, 1, 1};
-    return (const char *)pass->x + i * pass->ldx * bytes[pass->format];
+    return (const char *)pass->x + i * pass->ldx * data_bytes(pass);
 }
 
 /* The largest rounded change of a derivative: 32 products with |x| <= 2^15 or 2^7 fit 31 bits. */
-static int largest_change(const halp_pass *pass) { return pass->format == HALP_I16 ? 1023 : 32767; }
+static int largest_change(const halp_pass *pass) { return data_bytes(pass) == 2 ? 1023 : 32767; }
 
 int halp_pass_begin(halp_pass *pass)
 {

@@ -5,6 +5,8 @@ The kernels are written from kernels/kernels.h and kernels/rounding.h, the solve
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -313,21 +315,65 @@ def softmax_change(p, q):
     return p * e / in_order_sum(p * e) - p
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A loss of one sample with the margins m, of shape (C,), and the target y.
+
+    Attributes
+    ----------
+    outputs : int
+        C in tests.
+    value : callable
+        Of (m, y), as its definition reads.
+    reference : callable
+        Of (m, y): what the change needs to know of the centre.
+    derivative, change : callable
+        Of (reference, y), and of (reference, q): from the derivative at m to that at m + q.
+    """
+
+    outputs: int
+    value: Callable
+    reference: Callable
+    derivative: Callable
+    change: Callable
+
+    def at(self, m, y):
+        """The derivative at the margins m."""
+        return self.derivative(self.reference(m, y), y)
+
+
+LOSSES = {
+    "squared": Loss(
+        3,
+        lambda m, y: ((m - y) ** 2).sum() / 2,
+        lambda m, y: m,
+        lambda m, y: m - y,
+        lambda m, q: q,
+    ),
+    "softmax": Loss(
+        4,
+        lambda m, y: math.log(np.exp(m).sum()) - m[y],
+        lambda m, y: softmax(m),
+        lambda p, y: p - np.eye(len(p))[y],
+        softmax_change,
+    ),
+    "logistic": Loss(
+        1,
+        lambda m, y: math.log(1 + math.exp(m[0])) - y * m[0],
+        lambda m, y: softmax(np.array([0.0, m[0]]))[1:],
+        lambda p, y: p - y,
+        lambda p, q: softmax_change(np.array([1 - p[0], p[0]]), np.array([0.0, q[0]]))[1:],
+    ),
+}
+
+
 # ---- Problems ------------------------------------------------------------------------------------
-
-
-def loss_derivative(problem, margins, i):
-    """loss'(margins, y_i), of shape (C,)."""
-    if problem.kind == "squared":
-        return margins - problem.y[i]
-    e = np.exp(margins - margins.max())
-    return e / e.sum() - np.eye(problem.n_outputs)[problem.y[i]]
 
 
 def sample_gradient(problem, X, w, i):
     """The gradient of f_i at w (C, d), on data X."""
     x = X[i].astype(np.float64)
-    return np.outer(loss_derivative(problem, w @ x, i), x) + problem.l2 * w
+    return np.outer(LOSSES[problem.kind].at(w @ x, problem.y[i]), x) + problem.l2 * w
 
 
 def full_gradient(problem, X, w):
@@ -415,11 +461,10 @@ class KeptGradient:
     def differentiate(self, block, references):
         """The derivatives of a block, whose references are noted."""
         m, y = self.margins[block], self.problem.y[block]
-        if self.problem.kind == "squared":
-            references[block] = m
-            return m - y.reshape(m.shape)
-        references[block] = [softmax(m_i) for m_i in m]
-        return references[block] - np.eye(m.shape[1])[y]
+        loss = LOSSES[self.problem.kind]
+        references[block] = [loss.reference(m_i, y_i) for m_i, y_i in zip(m, y, strict=True)]
+        pairs = zip(references[block], y, strict=True)
+        return np.array([loss.derivative(r_i, y_i) for r_i, y_i in pairs])
 
     def add(self, block, derivatives, seed):
         """Add what has changed, rounded at random; the rest waits in ``added``."""
@@ -595,11 +640,8 @@ def solve_integer(
             unit = norm / (mu * top) if mu is not None else adaptive.first(np.abs(g).max())
 
         def derivative(q, i, center=center):
-            if reduced:
-                return q if problem.kind == "squared" else softmax_change(center[i], q)
-            if problem.kind == "squared":
-                return q - problem.y[i]
-            return softmax(q) - np.eye(outputs)[problem.y[i]]
+            loss = LOSSES[problem.kind]
+            return loss.change(center[i], q) if reduced else loss.at(q, problem.y[i])
 
         h = None
         if reduced:

@@ -5,11 +5,11 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from halpbench import LeastSquares, SoftmaxRegression, simulate, solve
-from halpbench.formats import FORMATS
+from halpbench.formats import FORMATS, INTEGER_FORMATS
 from halpbench.solvers import Solver
 from halpbench.solvers.paper import copies
 
-INTEGERS = ["D8M8", "D8M16", "D16M16"]
+INTEGERS = INTEGER_FORMATS
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import reference
 
 from halpbench.losses import LOSSES
 from halpbench.objective import Objective
 from halpbench.rows import Rows
+from halpbench.solvers._loops import InnerLoop
 from halpbench.solvers.full_gradient import CompiledEngine
 
-OUTPUTS = {"squared": 3, "softmax": 4, "logistic": 1}
+OUTPUTS = {name: loss.outputs for name, loss in reference.LOSSES.items()}
 STEP = 1e-6  # of differences, whose error is about its square
 
 every_loss = pytest.mark.parametrize("name", LOSSES)
@@ -17,7 +19,7 @@ every_loss = pytest.mark.parametrize("name", LOSSES)
 def margins_and_targets(name, n=50):
     random = np.random.default_rng(1)
     margins = 3 * random.standard_normal((n, OUTPUTS[name]))
-    if name == "squared":
+    if not LOSSES[name].takes_labels:
         return margins, random.standard_normal(margins.shape)
     return margins, random.integers(max(OUTPUTS[name], 2), size=n)
 
@@ -30,12 +32,8 @@ def derivative(name, margins, y):
 def test_values_follow_the_definition(name):
     margins, y = margins_and_targets(name)
     values, _ = LOSSES[name].value_and_derivative(margins.copy(), y)
-    expected = {
-        "squared": lambda a, y: ((a - y) ** 2).sum() / 2,
-        "softmax": lambda a, y: np.log(np.exp(a).sum()) - a[y],
-        "logistic": lambda a, y: np.log(1 + np.exp(a[0])) - y * a[0],
-    }[name]
-    np.testing.assert_allclose(values, [expected(a, t) for a, t in zip(margins, y, strict=True)])
+    expected = [reference.LOSSES[name].value(m, t) for m, t in zip(margins, y, strict=True)]
+    np.testing.assert_allclose(values, expected)
 
 
 @every_loss
@@ -51,19 +49,35 @@ def test_derivatives_are_those_of_the_values(name):
 
 
 @every_loss
-def test_margins_become_predictions_which_less_the_targets_are_the_derivative(name):
+def test_the_change_of_the_derivative_keeps_its_digits(name):
+    """From the reference alone, along a step far below the last digit of the margins."""
+    oracle, (margins, y) = reference.LOSSES[name], margins_and_targets(name)
+    for m, t in zip(margins, y, strict=True):
+        at, q = oracle.reference(m, t), np.cos(np.arange(len(m)) + m)
+        np.testing.assert_allclose(
+            oracle.change(at, q), oracle.at(m + q, t) - oracle.at(m, t), rtol=1e-9, atol=1e-14
+        )
+        slope = oracle.change(at, STEP * q) / STEP
+        np.testing.assert_allclose(oracle.change(at, 1e-30 * q), 1e-30 * slope, rtol=1e-4)
+
+
+@every_loss
+def test_margins_become_the_reference(name):
     margins, y = margins_and_targets(name)
-    predictions = margins.copy()
-    _, found = LOSSES[name].value_and_derivative(predictions, y)
-    perfect = np.eye(OUTPUTS[name])[y] if name == "softmax" else y.reshape(predictions.shape)
-    np.testing.assert_allclose(predictions - perfect, found, atol=1e-15)
+    oracle, found = reference.LOSSES[name], margins.copy()
+    _, derivatives = LOSSES[name].value_and_derivative(found, y)
+    expected = [oracle.reference(m, t) for m, t in zip(margins, y, strict=True)]
+    if not LOSSES[name].quadratic:
+        np.testing.assert_allclose(found, expected, atol=1e-15)
+    slopes = [oracle.derivative(r, t) for r, t in zip(expected, y, strict=True)]
+    np.testing.assert_allclose(derivatives, slopes, atol=1e-15)
 
 
 @every_loss
 def test_the_curvature_is_the_largest_there_is(name):
     """Along differences of two outputs at a margin of zero, where softmax has two halves."""
     loss, outputs = LOSSES[name], OUTPUTS[name]
-    y = np.zeros((1, outputs)) if name == "squared" else np.zeros(1, int)
+    y = np.zeros(1, int) if loss.takes_labels else np.zeros((1, outputs))
     at = np.full((1, outputs), -50.0)
     at[0, : min(outputs, 2)] = 0.0
     direction = np.zeros((1, outputs))
@@ -104,13 +118,32 @@ def test_the_compiled_loss_of_this_code_is_the_same(name, dtype):
         Objective(Rows(X), y, loss, outputs, l2=0.1, engine=engine)
         for engine in (CompiledEngine(fused=False), None)
     )
-    compiled, plain = np.empty((60, outputs)), np.empty((60, outputs))
+    compiled, oracle = np.empty((60, outputs)), reference.LOSSES[name].reference
     with_codes = found.evaluate(w, reference=compiled)
-    by_numpy = expected.evaluate(w, reference=None if loss.quadratic else plain)
+    by_numpy = expected.evaluate(w)
+    plain = [oracle(m, t) for m, t in zip(X @ w.T, y, strict=True)]
     tolerance = 1e-5 if dtype == np.float32 else 1e-12
     assert with_codes.loss == pytest.approx(by_numpy.loss, rel=tolerance)
     np.testing.assert_allclose(with_codes.weights, by_numpy.weights, atol=tolerance)
-    np.testing.assert_allclose(compiled, X @ w.T if loss.quadratic else plain, atol=10 * tolerance)
+    np.testing.assert_allclose(compiled, plain, atol=10 * tolerance)
+
+
+@every_loss
+@pytest.mark.parametrize("size", [1e-25, 1.0, 40.0])
+def test_the_compiled_change_is_that_of_the_oracle(name, size):
+    """By a step on each sample, from a displacement of any size."""
+    oracle, (margins, y) = reference.LOSSES[name], margins_and_targets(name)
+    X = np.random.default_rng(4).standard_normal((len(y), 7))
+    at = np.array([oracle.reference(m, t) for m, t in zip(margins, y, strict=True)])
+    z = size * np.random.default_rng(5).standard_normal((OUTPUTS[name], 7))
+    for i, x in enumerate(X):
+        moved = z.copy()
+        loop = InnerLoop(
+            "D64fM64f", LOSSES[name].code, X, moved, reference=at, step_size=0.5, samples=1
+        )
+        assert loop.run(np.array([i], np.int32)) == 1
+        step = 0.5 * np.outer(oracle.change(at[i], z @ x), x)
+        np.testing.assert_allclose(z - moved, step, rtol=1e-12, atol=1e-14 * size)
 
 
 def test_the_compiled_pass_has_neither_weights_nor_an_intercept():

@@ -26,14 +26,11 @@ from halpbench.solvers import (
     paper,
 )
 
-INTEGER_PRECISIONS = ["D8M8", "D8M16", "D16M16"]
-FLOAT_PRECISIONS = ["D32fM32f", "D64fM64f"]
-LOW = ["lp-sgd", "lp-svrg", "halp"]
-FULL = ["sgd", "svrg"]
-EVERY_PAIR = [
-    *itertools.product(LOW, INTEGER_PRECISIONS),
-    *itertools.product(FULL, FLOAT_PRECISIONS),
-]
+INTEGER_PRECISIONS = [name for name, row in FORMATS.items() if row.is_integer]
+FLOAT_PRECISIONS = [name for name, row in FORMATS.items() if not row.is_integer]
+LOW = [name for name, row in ALGORITHMS.items() if row.integer_model]
+FULL = [name for name, row in ALGORITHMS.items() if not row.integer_model]
+EVERY_PAIR = [(name, precision) for name, row in ALGORITHMS.items() for precision in row.formats]
 KINDS = ["squared", "softmax", "binary"]
 
 every_pair = pytest.mark.parametrize(("algorithm", "precision"), EVERY_PAIR)
@@ -64,7 +61,7 @@ def exact_pass(problem, precision):
 def oracle(problem, algorithm, precision, data, **options):
     """The path of the oracle, for the same options as `Solver`."""
     row = FORMATS[precision]
-    if algorithm == "halp" and "mu" not in options:
+    if ALGORITHMS[algorithm].centred and "mu" not in options:
         length = options["epoch_length"]
         options["adaptive"] = AdaptiveScale(
             options["step_size"],
@@ -97,7 +94,7 @@ def test_integer_solvers_equal_the_oracle(algorithm, precision, data, kind, batc
     problem = make_problem(kind, l2)
     options = {"step_size": 0.004, "epoch_length": 60, "option": option, "seed": 3}
     options["batch_size"] = batch_size
-    if algorithm != "halp":
+    if not ALGORITHMS[algorithm].centred:
         options["delta"] = 0.02
     solver = Solver(problem, algorithm, precision, data, **options)
     for w in oracle(problem, algorithm, precision, data, epochs=2, **options):
@@ -374,7 +371,7 @@ def test_the_history_says_what_happened(algorithm, precision):
     assert (result.status, result.algorithm, result.precision) == ("finished", algorithm, precision)
     assert result.isa == kernels.active()
     assert list(history["epoch"]) == [0, 1, 2, 3]
-    full = algorithm not in ("sgd", "lp-sgd")
+    full = ALGORITHMS[algorithm].variance_reduced
     # LP-SVRG looks at the exact rows, and at those that it takes steps on.
     passes = {"lp-svrg": 2}.get(algorithm, full)
     np.testing.assert_allclose(history["passes"], np.arange(4) * (1.5 + passes))
@@ -388,7 +385,9 @@ def test_the_history_says_what_happened(algorithm, precision):
     assert history["loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert history["grad_norm"].iloc[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
     assert history["scale"].isna().all() == (not FORMATS[precision].is_integer)
-    if algorithm == "halp":  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
+    if (
+        ALGORITHMS[algorithm].centred and ALGORITHMS[algorithm].integer_model
+    ):  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
         top = reference.largest(FORMATS[precision].model.dtype)
         np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / (0.5 * top))
 
@@ -564,7 +563,7 @@ def test_the_smallest_problems(algorithm, precision, data):
         assert result.status in ("finished", "converged")
         losses = result.history["loss"]
         # SGD with a constant step may well end above its start.
-        assert losses.iloc[-1] < losses.iloc[0] or algorithm in ("sgd", "lp-sgd")
+        assert losses.iloc[-1] < losses.iloc[0] or not ALGORITHMS[algorithm].variance_reduced
 
 
 def test_two_classes_move_in_opposite_directions():

@@ -7,8 +7,6 @@ from halpbench._kernels cimport halp_backend, halp_format, halp_loss, halp_rng
 cdef extern from "losses.h" nogil:
     enum:
         HALP_LOSS_COUNT
-        HALP_SQUARED
-        HALP_LOGISTIC
 
 cdef extern from "loop.h" nogil:
     ctypedef struct halp_loop:

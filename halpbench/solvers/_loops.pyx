@@ -8,29 +8,27 @@ from libc.stdint cimport INT64_MAX, UINT64_MAX, int32_t, int64_t
 import numpy as np
 
 from halpbench._kernels cimport (
-    HALP_F32,
-    HALP_F64,
-    HALP_I8,
-    HALP_I8I16,
-    HALP_I16,
+    HALP_FORMAT_COUNT,
     HALP_MOST_BATCH,
     Rng,
     active_backend,
     halp_backend,
+    halp_format_names,
     halp_loss,
     real_number,
 )
 
+from halpbench import formats
 from halpbench.arguments import count as integer
 
-# DMGC name -> format, dtype of the data, dtype of the model.
+_CODES = {halp_format_names[code].decode(): code for code in range(HALP_FORMAT_COUNT)}
+
+# DMGC name -> format, dtype of the data, dtype of the model; and from these dtypes to the format.
 FORMATS = {
-    "D64fM64f": (HALP_F64, "float64", "float64"),
-    "D32fM32f": (HALP_F32, "float32", "float32"),
-    "D16M16": (HALP_I16, "int16", "int16"),
-    "D8M16": (HALP_I8I16, "int8", "int16"),
-    "D8M8": (HALP_I8, "int8", "int8"),
+    name: (_CODES[row.family], row.data.dtype.name, row.model.dtype.name)
+    for name, row in formats.FORMATS.items()
 }
+PASS_FORMATS = {(data, model): code for code, data, model in FORMATS.values()}
 
 
 cdef const void *_address(array, str name, dtype, rows, columns, bint output=False) except? NULL:
@@ -63,13 +61,14 @@ cdef const halp_loss *_loss(const halp_backend *backend, code, outputs) except N
         raise TypeError(f"loss must be the integer code of a loss, got {code!r}")
     if not 0 <= code < HALP_LOSS_COUNT:
         raise ValueError(f"loss must be from 0 to {HALP_LOSS_COUNT - 1}, got {code}")
-    if code == HALP_LOGISTIC and outputs != 1:
-        raise ValueError(f"the logistic loss has one output, got {outputs}")
-    return &backend.losses[<int> code]
+    cdef const halp_loss *loss = &backend.losses[<int> code]
+    if loss.binary and outputs != 1:
+        raise ValueError(f"the {loss.name.decode()} loss has one output, got {outputs}")
+    return loss
 
 
-cdef size_t _target_count(int loss, size_t outputs):
-    return outputs if loss == HALP_SQUARED else 1
+cdef size_t _target_count(const halp_loss *loss, size_t outputs):
+    return 1 if loss.takes_labels else outputs
 
 
 cdef const double *_doubles(array, str name, rows, columns, bint output=False) except? NULL:
@@ -89,14 +88,15 @@ cdef int _check_apart(output, array, str message) except -1:
     return 0
 
 
-def _check_labels(targets, int loss, outputs):
+cdef int _check_labels(targets, const halp_loss *loss, outputs) except -1:
     """Refuse labels that are no class."""
-    classes = 2 if loss == HALP_LOGISTIC else outputs
-    if loss == HALP_SQUARED or not targets.size:
-        return
+    classes = 2 if loss.binary else outputs
+    if not loss.takes_labels or not targets.size:
+        return 0
     low, high = targets.min(), targets.max()
     if not 0 <= low <= high <= classes - 1 or (targets != np.floor(targets)).any():
         raise ValueError(f"targets must be labels from 0 to {classes - 1}, got {low} to {high}")
+    return 0
 
 
 cdef class InnerLoop:
@@ -107,7 +107,7 @@ cdef class InnerLoop:
     precision : str
         DMGC name, which fixes the dtypes of ``x`` and ``z``.
     loss : int
-        0: squared loss; 1: softmax; 2: logistic, one output.
+        Its code in ``halpbench/losses.py``.
     x : ndarray of shape (N, n)
         Rows of data.
     z : ndarray of shape (C, n)
@@ -120,7 +120,7 @@ cdef class InnerLoop:
         The value that ``z`` has at the centre; by default 0.
     margins : ndarray of shape (N, C), float64, optional
         Of the origin; goes with it.
-    targets : ndarray of shape (N, C) (squared loss) or (N, 1) (labels), float64, optional
+    targets : ndarray of shape (N, C) (values) or (N, 1) (labels), float64, optional
         Of algorithms without variance reduction.
     scale_x, scale_z : float
         Values of one unit.
@@ -161,7 +161,7 @@ cdef class InnerLoop:
         loop.backend = active_backend()
         self._set_arrays(precision, x, z, origin)
         loop.loss = _loss(loop.backend, loss, z.shape[0])
-        self._set_samples(loss, reference, margins, targets)
+        self._set_samples(reference, margins, targets)
         self._set_numbers(scale_x, scale_z, step_size, l2, batch_size, samples)
         whole = self._padded_h(h)
         integers = z.dtype.kind == "i"
@@ -208,10 +208,10 @@ cdef class InnerLoop:
         self.loop.n, self.loop.outputs = min(x.shape[1], z.shape[1]), z.shape[0]
         self.loop.row_bytes, self.loop.ldz = x.strides[0], z.strides[0] // z.itemsize
 
-    cdef _set_samples(self, loss, reference, margins, targets):
+    cdef _set_samples(self, reference, margins, targets):
         cdef halp_loop *loop = &self.loop
         rows, outputs = self.n_samples, loop.outputs
-        loop.target_count = _target_count(loss, outputs)
+        loop.target_count = _target_count(loop.loss, outputs)
         loop.reference = _doubles(reference, "reference", rows, outputs)
         loop.margins = _doubles(margins, "margins", rows, outputs)
         loop.targets = _doubles(targets, "targets", rows, loop.target_count)
@@ -220,7 +220,7 @@ cdef class InnerLoop:
         if targets is not None:
             if any(a is not None for a in (reference, margins)):
                 raise ValueError("targets exclude a reference, an origin and margins")
-            _check_labels(targets, loss, outputs)
+            _check_labels(targets, loop.loss, outputs)
         elif loop.loss.needs_reference and reference is None:
             raise ValueError(f"the {loop.loss.name.decode()} loss needs a reference, or targets")
 
@@ -300,15 +300,6 @@ cdef class InnerLoop:
             halp_loop_inspect(&self.loop)
 
 
-PASS_FORMATS = {
-    ("float64", "float64"): HALP_F64,
-    ("float32", "float32"): HALP_F32,
-    ("int16", "int16"): HALP_I16,
-    ("int8", "int16"): HALP_I8I16,
-    ("int8", "int8"): HALP_I8,
-}
-
-
 cdef class GradientPass:
     """Loss, gradient and reference of the whole data set, a block of rows at a time.
 
@@ -317,7 +308,7 @@ cdef class GradientPass:
     Parameters
     ----------
     x : ndarray of shape (N, n), int8, int16, float32 or float64
-    targets : ndarray of shape (N, C) (squared loss) or (N, 1) (labels), float64
+    targets : ndarray of shape (N, C) (values) or (N, 1) (labels), float64
     loss : int
         As for :class:`InnerLoop`.
     outputs : int
@@ -326,7 +317,7 @@ cdef class GradientPass:
         Of sum_i derivative_i x_i / scale_x. Floats: added to, zeroed by the caller. Integers: kept
         from pass to pass, zero to begin with, and optional.
     reference : ndarray of shape (N, C), float64, optional
-        Receives the softmax (or the margin, for the squared loss) of every sample.
+        Receives what the change of the loss needs to know of every sample: see kernels/losses.h.
     margins, added : ndarray of shape (N, C), float64
         Integers: kept from pass to pass; ``added`` is what the gradient holds of each sample, zero
         to begin with, and goes with ``gradient``.
@@ -365,10 +356,10 @@ cdef class GradientPass:
             raise ValueError(f"x and outputs must not be empty, got {x.shape} and {outputs}")
         rows, columns = x.shape
         data_pass.loss = _loss(data_pass.backend, loss, outputs)
-        data_pass.target_count = _target_count(loss, outputs)
+        data_pass.target_count = _target_count(data_pass.loss, outputs)
         data_pass.n, data_pass.outputs, data_pass.ldx = columns, outputs, x.strides[0] // x.itemsize
         data_pass.targets = _doubles(targets, "targets", rows, data_pass.target_count)
-        _check_labels(targets, loss, outputs)
+        _check_labels(targets, data_pass.loss, outputs)
         integers = x.dtype.kind == "i"
         if integers != (margins is not None) or integers and (added is None) != (gradient is None):
             raise ValueError("margins, and added where there is a gradient, go with integers")

@@ -277,7 +277,7 @@ class Solver:
         for block, x in rows.in_float64():
             margins = (x @ at.T) * rows.scale
             y = self.problem.y[block]
-            targets = y.reshape(margins.shape) if loss.quadratic else y
+            targets = y if loss.takes_labels else y.reshape(margins.shape)
             total += loss.value_and_derivative(margins, targets)[1].T @ x
         return norm(total * (rows.scale / len(rows)) + self.problem.l2 * at)
 

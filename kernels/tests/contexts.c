@@ -88,11 +88,11 @@ static problem *make_problem(const setting *s)
     problem *p = calloc(1, sizeof *p);
     p->x = guarded(SAMPLES * s->n, data_bytes(s->format), 0);
     fill_data(p->x, SAMPLES * s->n, s->format, ANY);
-    p->target_count = s->loss == HALP_SQUARED ? s->outputs : 1;
+    const halp_loss *loss = &halp_find("scalar")->losses[s->loss];
+    p->target_count = loss->takes_labels ? 1 : s->outputs;
     for (size_t i = 0; i < SAMPLES * p->target_count; i++)
-        p->targets[i] = s->loss == HALP_SQUARED    ? random_real()
-                        : s->loss == HALP_LOGISTIC ? (double)random_below(2)
-                                                   : (double)random_below(s->outputs);
+        p->targets[i] = loss->takes_labels ? (double)random_below(loss->binary ? 2 : s->outputs)
+                                           : random_real();
     for (size_t j = 0; j < s->outputs * s->n; j++) p->h[j] = 0.1 * random_real();
     for (size_t t = 0; t < STEPS; t++) p->samples[t] = (int32_t)random_below(SAMPLES);
     return p;
@@ -260,9 +260,10 @@ void test_contexts(const halp_backend *b, const halp_backend *scalar)
                 const setting s = {.format = integer_formats[f],
                                    .loss = loss,
                                    .n = widths[random_below(COUNT(widths))],
-                                   .outputs = loss == HALP_LOGISTIC  ? 1
-                                              : loss == HALP_SOFTMAX ? 2 + random_below(4)
-                                                                     : 1 + random_below(5),
+                                   .outputs = scalar->losses[loss].binary ? 1
+                                              : scalar->losses[loss].takes_labels
+                                                  ? 2 + random_below(4)
+                                                  : 1 + random_below(5),
                                    .batch_size = batches[i],
                                    .grows = kind == 2 || kind == 3,
                                    .plain = kind == 4,

@@ -131,6 +131,28 @@ def test_numbers_of_a_pass():
             data_pass.run(start, stop)
 
 
+def test_a_row_alone_may_have_any_stride():
+    """Rows read backwards, of which one is left."""
+    x = np.arange(1.0, 1 + COLUMNS).reshape(1, COLUMNS)
+    gradients, models = [], []
+    for of in (np.array, lambda a: np.array(a)[::-1]):
+        gradient, z = np.zeros((1, COLUMNS)), of(np.ones((1, COLUMNS)))
+        data_pass = GradientPass(of(x), np.zeros((1, 1)), 0, 1, gradient=gradient)
+        data_pass.at(of(np.ones((1, COLUMNS))))
+        data_pass.run(0, 1)
+        origin, margins = of(np.zeros((1, COLUMNS))), np.zeros((1, 1))
+        loop = inner_loop(
+            x=of(x), z=z, origin=origin, margins=margins, reference=np.zeros((1, 1)), samples=1
+        )
+        assert loop.run(np.zeros(1, np.int32)) == 1
+        gradients.append(gradient)
+        models.append(z.copy())
+    np.testing.assert_array_equal(gradients[0], 10.0 * x)
+    np.testing.assert_allclose(models[0], 1 - 0.01 * 10 * x, rtol=1e-15)
+    np.testing.assert_array_equal(gradients[1], gradients[0])
+    np.testing.assert_array_equal(models[1], models[0])
+
+
 def test_a_pass_that_was_refused_a_model_keeps_the_one_before():
     x = np.arange(float(ROWS * COLUMNS)).reshape(ROWS, COLUMNS)
     data_pass = gradient_pass(x=x)

@@ -56,6 +56,11 @@ cdef const void *_address(array, str name, dtype, rows, columns, bint output=Fal
     return <const void *> <size_t> array.ctypes.data
 
 
+cdef size_t _row_bytes(array):
+    """Bytes from row to row of a checked matrix; NumPy leaves those of a row alone undefined."""
+    return array.strides[0] if array.shape[0] > 1 else array.shape[1] * array.itemsize
+
+
 cdef const halp_loss *_loss(const halp_backend *backend, code, outputs) except NULL:
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"loss must be the integer code of a loss, got {code!r}")
@@ -201,12 +206,12 @@ cdef class InnerLoop:
         self.loop.origin = NULL
         if origin is not None:
             self.loop.origin = _address(origin, "origin", model, z.shape[0], z.shape[1])
-            if origin.strides != z.strides:
+            if _row_bytes(origin) != _row_bytes(z):
                 raise ValueError(f"origin must have the strides of z, {z.strides}, got "
                                  f"{origin.strides}")
         self.n_samples = x.shape[0]
         self.loop.n, self.loop.outputs = min(x.shape[1], z.shape[1]), z.shape[0]
-        self.loop.row_bytes, self.loop.ldz = x.strides[0], z.strides[0] // z.itemsize
+        self.loop.row_bytes, self.loop.ldz = _row_bytes(x), _row_bytes(z) // z.itemsize
 
     cdef _set_samples(self, reference, margins, targets):
         cdef halp_loop *loop = &self.loop
@@ -357,7 +362,7 @@ cdef class GradientPass:
         rows, columns = x.shape
         data_pass.loss = _loss(data_pass.backend, loss, outputs)
         data_pass.target_count = _target_count(data_pass.loss, outputs)
-        data_pass.n, data_pass.outputs, data_pass.ldx = columns, outputs, x.strides[0] // x.itemsize
+        data_pass.n, data_pass.outputs, data_pass.ldx = columns, outputs, _row_bytes(x) // x.itemsize
         data_pass.targets = _doubles(targets, "targets", rows, data_pass.target_count)
         _check_labels(targets, data_pass.loss, outputs)
         integers = x.dtype.kind == "i"
@@ -427,7 +432,7 @@ cdef class GradientPass:
         data_pass.seed = integer("seed", seed, 0, UINT64_MAX)
         self._w, data_pass.w = w, address
         data_pass.n = min(self._x.shape[1], w.shape[1])
-        data_pass.ldw = w.strides[0] // w.itemsize
+        data_pass.ldw = _row_bytes(w) // w.itemsize
         data_pass.format = PASS_FORMATS[dtypes]
         data_pass.scale_w, data_pass.moves = scale, moves
         data_pass.total_loss = data_pass.rounding = 0.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from halpbench import kernels
-from halpbench.solvers._loops import GradientPass, InnerLoop
+from halpbench.solvers._loops import GradientPass, InnerLoop, norm
 
 ROWS, COLUMNS = 8, 4
 NO_NUMBERS = ["1", b"1", 1j, True, np.True_, None, object(), [1.0]]
@@ -129,6 +129,17 @@ def test_numbers_of_a_pass():
     for start, stop in ((0, ROWS + 1), (-1, 2), (3, 2), (0, 10**400), (10**400, 3)):
         with pytest.raises(ValueError, match="must"):
             data_pass.run(start, stop)
+
+
+@pytest.mark.parametrize("loss", [0, 1])
+def test_a_pass_needs_targets(loss):
+    with pytest.raises(TypeError, match="targets must be an ndarray, got None"):
+        GradientPass(np.ones((2, 3)), None, loss, 2, gradient=np.zeros((2, 3)))
+
+
+def test_nothing_has_no_norm():
+    with pytest.raises(TypeError, match="must not be None"):
+        norm(None)
 
 
 def test_a_row_alone_may_have_any_stride():

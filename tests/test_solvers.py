@@ -385,9 +385,8 @@ def test_the_history_says_what_happened(algorithm, precision):
     assert history["loss"].iloc[-1] == pytest.approx(loss, rel=1e-5)
     assert history["grad_norm"].iloc[-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
     assert history["scale"].isna().all() == (not FORMATS[precision].is_integer)
-    if (
-        ALGORITHMS[algorithm].centred and ALGORITHMS[algorithm].integer_model
-    ):  # bit centering: ||g|| / (mu (2**(bits-1) - 1))
+    # Bit centering: ||g|| / (mu (2**(bits-1) - 1)).
+    if ALGORITHMS[algorithm].centred and FORMATS[precision].is_integer:
         top = reference.largest(FORMATS[precision].model.dtype)
         np.testing.assert_allclose(history["scale"][1:], history["grad_norm"][:-1] / (0.5 * top))
 

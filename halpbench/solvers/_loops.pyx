@@ -362,7 +362,10 @@ cdef class GradientPass:
         rows, columns = x.shape
         data_pass.loss = _loss(data_pass.backend, loss, outputs)
         data_pass.target_count = _target_count(data_pass.loss, outputs)
-        data_pass.n, data_pass.outputs, data_pass.ldx = columns, outputs, _row_bytes(x) // x.itemsize
+        data_pass.n, data_pass.outputs = columns, outputs
+        data_pass.ldx = _row_bytes(x) // x.itemsize
+        if targets is None:
+            raise TypeError("targets must be an ndarray, got None")
         data_pass.targets = _doubles(targets, "targets", rows, data_pass.target_count)
         _check_labels(targets, data_pass.loss, outputs)
         integers = x.dtype.kind == "i"
@@ -449,7 +452,7 @@ cdef class GradientPass:
             halp_pass_run(&self.data_pass, begin, end)
 
 
-def norm(const double[:, ::1] v):
+def norm(const double[:, ::1] v not None):
     """Euclidean norm, summed in the same order on every CPU."""
     cdef double total = 0.0
     cdef Py_ssize_t i, j

@@ -315,7 +315,8 @@ def test_halp_moves_on_a_grid_that_the_full_gradient_sets():
         assert state["scale"] == pytest.approx(float(gradient.norm()) / (0.7 * 15), rel=1e-5)
         assert torch.equal(state["units"], state["units"].round())
         assert 0 < state["units"].abs().max() <= 15
-        assert torch.equal(p, state["center"] + state["scale"] * state["units"])
+        expected = torch.add(state["center"], state["units"], alpha=state["scale"])
+        assert torch.equal(p, expected)
     units = torch.cat([optimizer.state[p]["units"].flatten() for p in model.parameters()])
     assert optimizer.saturated == torch.count_nonzero(units.abs() == 15)
 

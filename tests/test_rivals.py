@@ -255,9 +255,7 @@ def test_the_picture_and_its_numbers_have_every_contender(tmp_path):
     pytest.importorskip("matplotlib")
     from halpbench.report import paper
 
-    todo = [
-        task for task in experiments.experiments("rivals", "smoke") if "figure-1" in task.case.name
-    ]
+    todo = experiments.experiments("rivals", "smoke")
     store = Store(tmp_path, "machine")
     records = experiments.run(todo, store, "f")
     paths = paper.draw("rivals", records, tmp_path / "figures")
@@ -300,3 +298,20 @@ def test_a_contender_that_diverges_leaves_the_picture(tmp_path):
     assert series.facts["loss"][-1] is None
     assert len(series.facts["bits"]) == len(series.facts["loss"]) < 201
     assert len(paper.draw("rivals", records, tmp_path / "figures")) == 4
+
+
+def test_classification_has_a_test_error_and_two_more_rows_of_panels(tmp_path):
+    pytest.importorskip("mlxtend")
+    pytest.importorskip("matplotlib")
+    from halpbench.report import paper
+
+    case = harness.FIELDS[1].case("halp", "int8", 2)
+    records = experiments.run([cases.Planned(case, cases.Plan())], Store(tmp_path, "m"), "f")
+    errors = records[0].series[0].facts["test_error"]
+    assert len(errors) == 3
+    # One class out of ten is right at the start, where all are alike.
+    assert 0.85 < errors[0] < 0.95
+    assert errors[-1] < 0.2
+    paper.draw("rivals", records, tmp_path)
+    svg = (tmp_path / "rivals-mnist-5k.svg").read_text()
+    assert svg.count(">gradient norm</text>") == svg.count(">test error</text>") == 2

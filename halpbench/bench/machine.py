@@ -110,7 +110,7 @@ def fingerprint(machine: Mapping[str, Any]) -> str:
 
 
 def with_code(fingerprint: str, *modules: str) -> str:
-    """Digest a fingerprint together with modules, by their paths from `bench`, outside of it.
+    """Digest a fingerprint together with modules that it does not cover: paths from `bench`.
 
     For records that depend on more than the timed code: a record of other code must not be reused.
     """

@@ -35,7 +35,7 @@ class Loss:
         in place, which are the reference of the compiled loops: probabilities, of label 1 for the
         logistic loss.
     takes_labels : bool
-        Whether a target is one label, instead of C values.
+        True if a target is one label, instead of C values.
     sample_curvature : callable, optional
         The curvature of each sample for its prediction, where it has one rather than a matrix.
     quadratic : bool

@@ -39,8 +39,8 @@ class MiniFloat:
         The bias is 2**(exponent_bits - 1) - 1.
     fraction_bits : int
     specials : {"ieee", "nan", "none"}
-        What the largest exponent holds: infinities and NaN alone; numbers, but for NaN in the code
-        of all ones (OCP E4M3); numbers (OCP E2M1).
+        Codes of the largest exponent: infinities and NaN alone; numbers, but for NaN in the code of
+        all ones (OCP E4M3); numbers (OCP E2M1).
     rounding : {"unbiased", "biased"}
         To one of the two neighbours at random so that E Q(x) = x (stochastic rounding), or to the
         nearest one, ties to the even code. What is beyond the largest number becomes that number.
@@ -306,7 +306,7 @@ def block_wise(x: ArrayLike, signed: bool, block: int = STATE_BLOCK) -> FloatArr
     x : array_like of float, any shape
         Read in C order, a block after the other.
     signed : bool
-        Which code; without signs negative numbers become zero.
+        Use the code with signs; without signs negative numbers become zero.
     block : int
         Elements that share a scale.
 

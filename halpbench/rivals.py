@@ -48,7 +48,7 @@ class _Rival:
     w : ndarray
         The iterate.
     solution : ndarray
-        What the algorithm returns.
+        The solution, as the algorithm returns it.
     full_gradients : int
         Passes over all data so far.
     """

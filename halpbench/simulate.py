@@ -204,6 +204,8 @@ class Simulation:
     w : ndarray of float64, of shape ``problem.weight_shape``
     history : DataFrame
         Row 0 is the start, then one row an epoch: ``epoch``; ``loss`` and ``grad_norm`` after it;
+        ``gradient_error``, the error of the full gradient that its steps took, as a share of the
+        norm (NaN at the start, 0 without `gradient_bits`);
         ``first_scale`` and ``scale``, the value of one unit at the first and at the last step (NaN
         where the model is not rounded); ``saturated``, entries at an end of the range after the
         last step, and ``most_saturated``, the most that were there at the end or at one of the
@@ -367,18 +369,19 @@ def solve(
         if option == "II":
             batches = batches[: samples.integers(1, len(batches) + 1)]
         full_gradient = gradient if kept is None else kept.move(w)
+        error = _relative_error(full_gradient, gradient)
         inner = _Inner(problem, settings, w, full_gradient, adaptive, rounding)
         with np.errstate(over="ignore", invalid="ignore"):
             iterates = inner.run(batches, keep_path)
             value, gradient = problem.loss_and_gradient(iterates[-1])
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            rows.append(_row(epoch, math.inf, np.array(math.inf), inner))
+            rows.append(_row(epoch, math.inf, np.array(math.inf), inner, error))
             break
         w = iterates[-1]
         solutions.append(w)
         if keep_path:
             path.append(np.array(iterates))
-        rows.append(_row(epoch, value, gradient, inner))
+        rows.append(_row(epoch, value, gradient, inner, error))
     history = pd.DataFrame(rows)
     _warn_of_saturation(settings, history)
     return Simulation(w, history, path, settings.batch_size, solutions)
@@ -610,11 +613,23 @@ def _quantized(problem: LinearProblem, data: FixedPoint) -> LinearProblem:
     return problem.reduced(scale * nearest.quantize(X, scale))
 
 
-def _row(epoch: int, loss: float, gradient: FloatArray, inner: _Inner | None) -> dict[str, Any]:
+def _relative_error(kept: FloatArray, exact: FloatArray) -> float:
+    norm = float(np.linalg.norm(exact))
+    return float(np.linalg.norm(kept - exact)) / norm if norm else 0.0
+
+
+def _row(
+    epoch: int,
+    loss: float,
+    gradient: FloatArray,
+    inner: _Inner | None,
+    gradient_error: float = math.nan,
+) -> dict[str, Any]:
     return {
         "epoch": epoch,
         "loss": loss,
         "grad_norm": float(np.linalg.norm(gradient)),
+        "gradient_error": gradient_error,
         "first_scale": inner.first_scale if inner else math.nan,
         "scale": inner.scale if inner else math.nan,
         "saturated": inner.saturated if inner else 0,

@@ -31,6 +31,7 @@ __all__ = [
     "bound_step_size",
     "dimension_free_noise",
     "halp_contraction",
+    "l1_smoothness",
     "lp_svrg_bound",
     "lp_svrg_noise",
     "predict",
@@ -365,6 +366,19 @@ def dimension_free_noise(delta: float, l1_smoothness: float, convexity: float) -
         mu.
     """
     return 7.5 * delta**2 * l1_smoothness**2 / convexity
+
+
+def l1_smoothness(problem: LeastSquares) -> float:
+    """Return the L1 of `dimension_free_noise` for least squares.
+
+    mean ||x_i||_1 ||x_i||_2 + l2 sqrt(d), for ||x_i (x_i . u)||_1 <= ||x_i||_1 ||x_i||_2 ||u||_2
+    and ||u||_1 <= sqrt(d) ||u||_2. Where few features matter the first part does not grow with d;
+    the second always does, in proportion to the penalty.
+    """
+    total = 0.0
+    for _, block in problem.rows.in_float64():
+        total += float((np.abs(block).sum(axis=1) * np.linalg.norm(block, axis=1)).sum())
+    return total / problem.n_samples + problem.l2 * math.sqrt(problem.n_features)
 
 
 def bits_needed(

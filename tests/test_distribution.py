@@ -17,7 +17,7 @@ these changes of one side make of the ratio, seen with `simulate` on both sides:
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -81,24 +81,24 @@ def options(case, seed):
     return {"option": case.option, "seed": seed, **batch, **case.options}
 
 
-def simulated(case, seed):
+def simulated(case, seed, **changes):
     model = FixedPoint(FORMATS[case.precision].model.bits)
     data = FixedPoint(FORMATS[case.precision].data.bits)
     problem = case.problem(case.l2)
-    return simulate.solve(problem, case.algorithm, model, data, **options(case, seed)).history
+    given = options(case, seed) | changes
+    return simulate.solve(problem, case.algorithm, model, data, **given).history
 
 
 def compiled(case, seed):
     problem = case.problem(case.l2)
-    return solve(
-        problem, case.algorithm, case.precision, "quantized", **options(case, seed)
-    ).history
+    algorithm = case.algorithm.removeprefix("lm-")
+    return solve(problem, algorithm, case.precision, "quantized", **options(case, seed)).history
 
 
-def log_ratio(case):
-    """Mean and standard error of compiled over simulated, in pairs that share their samples."""
+def log_ratio(case, one, other):
+    """Mean and standard error of one over the other, in pairs that share their samples."""
     pairs = [
-        logarithm(case, compiled(case, seed)) - logarithm(case, simulated(case, seed))
+        logarithm(case, one(case, seed)) - logarithm(case, other(case, seed))
         for seed in range(case.seeds)
     ]
     return np.mean(pairs), np.std(pairs, ddof=1) / math.sqrt(case.seeds)
@@ -135,9 +135,35 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_solve_is_the_definition_in_distribution(case):
-    ratio, error = log_ratio(case)
+    ratio, error = log_ratio(case, compiled, simulated)
     assert error < 0.1, "too few seeds to tell"
     assert abs(ratio) < math.log(WITHIN)
+
+
+# The compiled HALP is LM-HALP: its multipliers are integers of 15 bits times a power of two (D8M8).
+LM_CASES = [
+    Case(plane, 0.0, "lm-halp", "D8M8", "I", 1, 40, 1, PLANE),
+    Case(plane, 0.3, "lm-halp", "D8M8", "II", 1, 60, 1, PLANE),
+    Case(softmax, 0.0, "lm-halp", "D8M8", "I", 1, 20, 1, CONTRACTION | {"mu": 0.02}),
+]
+
+
+def rounded_to(bits):
+    """LM-HALP at so many bits of the multipliers, in the place of a run."""
+    return lambda case, seed: simulated(case, seed, multiplier_bits=bits)
+
+
+@pytest.mark.parametrize("case", LM_CASES, ids=str)
+def test_solve_is_lm_halp_in_distribution(case):
+    ratio, error = log_ratio(case, compiled, rounded_to(15))
+    assert error < 0.1, "too few seeds to tell"
+    assert abs(ratio) < math.log(WITHIN)
+
+
+def test_the_distribution_tells_coarse_multipliers():
+    """Multipliers of 2 bits are seen, so that the test above can fail."""
+    ratio, error = log_ratio(replace(LM_CASES[0], seeds=20), rounded_to(2), rounded_to(15))
+    assert ratio - 2 * error > math.log(WITHIN)
 
 
 @pytest.mark.parametrize("option", ["I", "II"])

@@ -61,7 +61,9 @@ def test_every_figure_has_experiments_and_a_picture():
             assert len({identity(task.case.kind, task.case, "") for task in found}) == len(found)
             assert set(map(placement.figure, kinds, fields)) == {name}
             if name in ("fig1", "fig4"):
-                assert len(set(map(placement.panel, fields))) == len(found)
+                panels = len(set(map(placement.panel, fields)))
+                seeds = len({case["seed"] for case in fields})
+                assert panels * seeds == len(found)
 
 
 def test_figure_1_shows_what_the_paper_claims():
@@ -110,10 +112,11 @@ def test_an_interrupted_run_goes_on(tmp_path):
     first = experiments.run(todo[:2], store, "f")
     events = []
     records = experiments.run(todo, store, "f", on_event=events.append)
-    assert [e.what for e in events if e.what != "round"] == ["reused", "reused", "start", "done"]
+    expected = ["reused"] * 2 + ["start", "done"] * (len(todo) - 2)
+    assert [e.what for e in events if e.what != "round"] == expected
     # As they come back from the file; JSON has no NaN.
     assert [r.identity for r in records[:2]] == [r.identity for r in first]
-    assert len(store.records()) == 3
+    assert len(store.records()) == len(todo)
     events = []
     experiments.run(todo[:1], store, "other build", on_event=events.append)
     assert [e.what for e in events if e.what != "round"] == ["start", "done"]
@@ -195,9 +198,40 @@ def test_figure_1_has_an_entry_for_each_algorithm_and_line(tmp_path):
     records = experiments.run(experiments.experiments("fig1", "smoke"), store, "f")
     paper.draw("fig1", records, tmp_path)
     svg = (tmp_path / "fig1.svg").read_text()
-    for name in ("LP-SVRG", "HALP", "D32fM32f", "D64fM64f or D8M8"):
+    for name in ("LP-SVRG", "HALP", "HALP, adaptive scale", "D32fM32f", "D64fM64f or D8M8"):
         assert svg.count(f">{name}</text>") == 1
     assert "HALP D8M8" not in svg
+    with open(tmp_path / "fig1.csv", newline="", encoding="utf-8") as file:
+        ends = [row for row in csv.DictReader(file) if row["epoch"] == "10"]
+    norms = {
+        (row["panel"], row["algorithm"], row["precision"], row["constants"]): row["grad_norm"]
+        for row in ends
+    }
+    assert len(norms) == len(ends)
+    # Batches of 8 reach what single steps reach; so does the adaptive scale, which has no mu.
+    batched, single = ("8 bits, batches of 8", "8 bits")
+    for constants in ("paper", "adaptive scale"):
+        found = [float(norms[p, "halp", "D8M8", constants]) for p in (batched, single)]
+        assert 1 / 10 < found[0] / found[1] < 10
+        assert found[1] < 0.05 * float(norms[single, "lp-svrg", "D8M8", "paper"])
+
+
+def test_figure_4_has_bands_and_a_line_for_the_adaptive_scale(tmp_path):
+    store = Store(tmp_path, "machine")
+    tasks = [t for t in experiments.experiments("fig4", "smoke") if t.case.bits == 8]
+    assert [task.case.seed for task in tasks] == [0, 1]
+    records = experiments.run(tasks, store, "f")
+    paper.draw("fig4", records, tmp_path)
+    assert ">HALP, adaptive scale D8M8</text>" in (tmp_path / "fig4-digits-8bit.svg").read_text()
+    with open(tmp_path / "fig4-digits-8bit.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["epoch"] == "2"]
+    assert [row["constants"] for row in rows] == ["tuned"] * 5 + ["adaptive scale"]
+    for row, number in zip(rows, range(6), strict=True):
+        assert row["seeds"] == "2"
+        norms = [record.series[number].facts["grad_norm"][2] for record in records]
+        ends = [float(row[f"grad_norm_{end}"]) for end in ("lowest", "highest")]
+        assert ends == [min(norms), max(norms)]
+        assert 0 <= float(row["test_error"]) < 0.2
 
 
 def test_the_command_line_names_mistakes(tmp_path, capsys):

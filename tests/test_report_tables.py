@@ -351,6 +351,7 @@ def test_files(store):
         "epochs.json",
         "epochs.md",
         "fastest.csv",
+        "headline.csv",
         "kernels.csv",
         "kernels.json",
         "kernels.md",

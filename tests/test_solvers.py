@@ -760,3 +760,19 @@ def test_an_interrupt_before_the_first_row_has_an_empty_history(monkeypatch):
         solve(make_problem("squared"))
     assert len(interrupted.value.result.history) == 0
     assert not interrupted.value.result.w.any()
+
+
+@pytest.mark.parametrize("data", ["exact", "quantized"])
+def test_the_full_gradient_is_that_of_the_next_epoch(data):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((40, 6))
+    problem = LeastSquares(X, X @ random.standard_normal(6), l2=0.1)
+    run = Solver(problem, "halp", "D16M16", data)
+    run.epoch()
+    gradient = run.gradient()
+    assert gradient.shape == problem.weight_shape
+    assert np.linalg.norm(gradient) == pytest.approx(run.evaluate()[1], rel=1e-12)
+    if data == "exact":
+        np.testing.assert_allclose(gradient, problem.gradient(run.w), rtol=1e-9, atol=1e-12)
+    gradient[:] = 0  # a copy: the run does not see it
+    assert np.linalg.norm(run.gradient()) == pytest.approx(run.evaluate()[1], rel=1e-12)

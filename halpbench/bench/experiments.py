@@ -13,20 +13,22 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from halpbench.bench import conditioned, curves, rivals, suites, theory
+from halpbench.bench import conditioned, curves, feedback, needed, rivals, suites, theory
 from halpbench.bench.cases import (
     BitCenteringCase,
     BitsCase,
     Case,
     ConditioningCase,
     CurvesCase,
+    FeedbackCase,
+    NeededBitsCase,
     Plan,
     Planned,
     RivalCase,
     Setting,
     TheoryCase,
 )
-from halpbench.bench.conditioned import LOW_PRECISION, PRECISION
+from halpbench.bench.conditioned import ADAPTIVE, LOW_PRECISION, PRECISION
 from halpbench.bench.loading import Problems
 from halpbench.bench.loop import Measured, OnEvent, OnRound, each, ignore
 from halpbench.bench.machine import with_code
@@ -44,6 +46,8 @@ CODE = (
     "conditioned.py",
     "curves.py",
     "experiments.py",
+    "feedback.py",
+    "needed.py",
     "references.py",
     "rivals.py",
     "theory.py",
@@ -51,6 +55,7 @@ CODE = (
     "../numberformats.py",
     "../rivals.py",
     "../simulate.py",
+    "../theory.py",
 )
 
 
@@ -139,6 +144,10 @@ def measure(
         series, facts = theory.measure(case)
     elif isinstance(case, RivalCase):
         series, facts = rivals.measure(problems, case)
+    elif isinstance(case, FeedbackCase):
+        series, facts = feedback.measure(problems, case)
+    elif isinstance(case, NeededBitsCase):
+        series, facts = needed.measure(case)
     else:
         raise TypeError(f"got a {type(case).__name__}; expected the case of an experiment")
     return series, {**facts, "wall_ns": time.monotonic_ns() - begin}
@@ -154,10 +163,13 @@ SGD_STEP, MU, DELTA = 2.5e-6, 3.0, {8: 0.7, 16: 0.003}
 SGD_STEP_TUNED = {8: 3e-4, 16: 1e-3}
 # An epoch takes a fraction of a millisecond; a median of its times is worth the few seconds.
 REPEATS = 5
+# Samples a step, where Figure 1 has batches: a (L + 7 lambda_max) = 0.86 at the paper's step size.
+BATCH = 8
 
 
 def _figure_1(smoke: bool) -> Iterable[Planned]:
     epochs = 10 if smoke else 40
+    repeated = Plan(at_least=REPEATS, at_most=REPEATS)
     paper = partial(Setting, constants="paper")
     for bits, low in PRECISION.items():
         contenders = (
@@ -175,15 +187,26 @@ def _figure_1(smoke: bool) -> Iterable[Planned]:
             paper("svrg", "D32fM32f"),
             paper("lp-svrg", low, delta=DELTA[bits]),
             paper("halp", low, mu=MU),
+            Setting("halp", low, mu="adaptive", constants=ADAPTIVE),
         )
-        yield Planned(CurvesCase(suites.FIGURE_1, "quantized", bits, contenders, epochs), Plan())
+        yield Planned(CurvesCase(suites.FIGURE_1, "quantized", bits, contenders, epochs), repeated)
     ours = (
         paper("svrg", "D64fM64f"),
         paper("svrg", "D32fM32f"),
         *(paper("halp", p, mu=MU) for p in ("D8M8", "D8M16", "D16M16")),
+        Setting("halp", "D8M8", mu="adaptive", constants=ADAPTIVE),
     )
-    repeated = Plan(at_least=REPEATS, at_most=REPEATS)
     yield Planned(CurvesCase(suites.FIGURE_1, "exact", 8, ours, epochs), repeated)
+    batched = tuple(
+        replace(setting, batch_size=BATCH)
+        for setting in (
+            paper("svrg", "D64fM64f"),
+            paper("svrg", "D32fM32f"),
+            *(paper("halp", p, mu=MU) for p in ("D8M8", "D8M16")),
+            Setting("halp", "D8M8", mu="adaptive", constants=ADAPTIVE),
+        )
+    )
+    yield Planned(CurvesCase(suites.FIGURE_1, "quantized", 8, batched, epochs), repeated)
 
 
 # ---- The other figures -----------------------------------------------------------------------
@@ -194,6 +217,8 @@ def _figure_2(smoke: bool) -> Iterable[Planned]:
 
 
 MNIST = replace(suites.MNIST_5K, name="mnist", dataset="mnist", n_samples=60_000)
+# The rest of the 1,797 is held out.
+DIGITS = replace(suites.MNIST_5K, name="digits", dataset="digits", n_samples=1_400, n_features=64)
 
 # Constants of Figure 4, from `halpbench tune` (docs/reproduction.md has the grids): step size, and
 # mu or delta, by data set, algorithm and bits.
@@ -207,6 +232,16 @@ TUNED: dict[str, dict[tuple[str, int], tuple[float, ...]]] = {
         ("lp-sgd", 16): (1e-3, 1.2e-4),
         ("lp-svrg", 16): (0.02, 1.2e-4),
         ("halp", 16): (0.02, 0.01),
+    },
+    "digits": {
+        ("sgd", 32): (0.01,),
+        ("svrg", 32): (0.2,),
+        ("lp-sgd", 8): (0.01, 0.032),
+        ("lp-svrg", 8): (0.05, 0.032),
+        ("halp", 8): (0.2, 0.03),
+        ("lp-sgd", 16): (0.01, 2.4e-4),
+        ("lp-svrg", 16): (0.2, 2.4e-4),
+        ("halp", 16): (0.2, 0.01),
     },
     "fashion-mnist": {
         ("sgd", 32): (1e-4,),
@@ -222,9 +257,9 @@ TUNED: dict[str, dict[tuple[str, int], tuple[float, ...]]] = {
 
 
 def _figure_4(smoke: bool) -> Iterable[Planned]:
-    for problem in [MNIST] if smoke else [MNIST, suites.FASHION_MNIST]:
+    for problem in [DIGITS] if smoke else [DIGITS, MNIST, suites.FASHION_MNIST]:
         # Fashion-MNIST has fifteen times the steps of an epoch of mnist-5k.
-        epochs = 2 if smoke else 25 if problem is MNIST else 15
+        epochs = 2 if smoke else 15 if problem is suites.FASHION_MNIST else 25
         there = suites.available(problem)
         for bits, precision in PRECISION.items():
             contenders = []
@@ -235,8 +270,11 @@ def _figure_4(smoke: bool) -> Iterable[Planned]:
                 constants: dict[str, Any] = dict(zip(names, values, strict=False))
                 width = precision if low else "D32fM32f"
                 contenders.append(Setting(algorithm, width, **constants, constants="tuned"))
-            case = CurvesCase(there, "quantized", bits, tuple(contenders), epochs)
-            yield Planned(case, Plan())
+            step = TUNED[problem.name]["halp", bits][0]
+            contenders.append(Setting("halp", precision, step, mu="adaptive", constants=ADAPTIVE))
+            for seed in range(2 if smoke else 5):
+                case = CurvesCase(there, "quantized", bits, tuple(contenders), epochs, seed)
+                yield Planned(case, Plan())
 
 
 def _figure_5(smoke: bool) -> Iterable[Planned]:
@@ -285,12 +323,33 @@ def _rivals(smoke: bool) -> Iterable[Planned]:
     return (Planned(case, Plan()) for case in rivals.cases(smoke))
 
 
+def _feedback(smoke: bool) -> Iterable[Planned]:
+    epochs = 8 if smoke else 30
+    for bits in (8, 12, 16):
+        for seed in range(1 if smoke else 3):
+            yield Planned(FeedbackCase(suites.FIGURE_1, 8, bits, epochs, seed), Plan())
+    for data_bits in PRECISION:
+        for seed in range(1 if smoke else 3):
+            yield Planned(FeedbackCase(suites.FIGURE_1, data_bits, None, epochs, seed), Plan())
+
+
+def _needed_bits(smoke: bool) -> Iterable[Planned]:
+    conditions = tuple((10.0 ** np.arange(0, 4.01, 2 if smoke else 0.25)).tolist())
+    dimensions = (1, 100, 10_000) if smoke else (1, 10, 100, 1_000, 10_000)
+    yield Planned(NeededBitsCase(dimensions, conditions), Plan())
+    widths = (2, 8, 256) if smoke else (2, 4, 8, 16, 32, 64, 256, 1_024, 4_096, 16_384, 65_536)
+    condition = 10.0 if smoke else 100.0
+    yield Planned(NeededBitsCase(widths, (condition,), 2.0**-9, 8 if smoke else 32), Plan())
+
+
 FIGURES: dict[str, Callable[[bool], Iterable[Planned]]] = {
     "fig1": _figure_1,
     "fig2": _figure_2,
     "fig4": _figure_4,
     "fig5": _figure_5,
     "bits": _bits,
+    "needed-bits": _needed_bits,
+    "feedback": _feedback,
     "theory": _theory,
     "rivals": _rivals,
 }

@@ -340,6 +340,18 @@ class RivalRecord(_Experiment, tag="rival", kw_only=True):
     case: cases.RivalCase
 
 
+class FeedbackRecord(_Experiment, tag="feedback", kw_only=True):
+    """Error of a gradient kept in integers."""
+
+    case: cases.FeedbackCase
+
+
+class NeededBitsRecord(_Experiment, tag="needed-bits", kw_only=True):
+    """Bits needed, or floors beside bounds."""
+
+    case: cases.NeededBitsCase
+
+
 class GridPointRecord(_Experiment, tag="tune", kw_only=True):
     """Gradient norms at one point of a grid."""
 
@@ -373,6 +385,8 @@ AnyRecord = (
     | BitsRecord
     | TheoryRecord
     | RivalRecord
+    | FeedbackRecord
+    | NeededBitsRecord
     | GridPointRecord
     | GridRecord
     | TrainingRecord

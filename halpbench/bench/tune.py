@@ -17,7 +17,7 @@ from halpbench.bench import own, suites
 from halpbench.bench.cases import Grid, GridPoint, Plan, Planned, ProblemSpec
 from halpbench.bench.conditioned import LOW_PRECISION
 from halpbench.bench.curves import load
-from halpbench.bench.experiments import MNIST
+from halpbench.bench.experiments import DIGITS, MNIST
 from halpbench.bench.loading import Problems
 from halpbench.bench.loop import (
     SERIAL,
@@ -40,7 +40,10 @@ ALGORITHM_NAMES = tuple(ALGORITHMS)
 PRECISION_NAMES = tuple(FORMATS)
 Values = dict[str, tuple[float, ...]]
 
-PROBLEMS = {p.name: p for p in (suites.FIGURE_1, MNIST, suites.MNIST_5K, suites.FASHION_MNIST)}
+PROBLEMS = {
+    problem.name: problem
+    for problem in (suites.FIGURE_1, DIGITS, MNIST, suites.MNIST_5K, suites.FASHION_MNIST)
+}
 
 
 def problem_named(

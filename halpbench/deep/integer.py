@@ -94,7 +94,7 @@ class IntegerHALP:
 
     @property
     def saturated(self) -> int:
-        """How many weights stood at either end of their range when the last epoch ended."""
+        """Number of weights at either end of their range when the last epoch ended."""
         return sum(count_saturated(layer.units, BITS) for layer in (self._hidden, self._output))
 
     def epoch(self) -> float:

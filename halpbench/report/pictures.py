@@ -25,6 +25,8 @@ COLORS = {
     "lp-svrg": "#0072B2",
     "halp": "#D55E00",
 }
+# HALP whose scale follows the displacement, beside HALP with a given mu.
+ADAPTIVE_COLOR = "#CC79A7"
 # Full precision solid and dashed; low precision by the bits of the model.
 DASHES: dict[str, Any] = {
     "D64fM64f": "-",

@@ -19,6 +19,8 @@ FIGURES = {
     "bit-centering": "fig2",
     "conditioning": "fig5",
     "bits": "bits",
+    "needed-bits": "needed-bits",
+    "feedback": "feedback",
     "theory": "theory",
     "rival": "rivals",
 }
@@ -53,4 +55,6 @@ def panel(case: Mapping[str, Any]) -> str:
     if case["data"] == "exact":
         return "exact data"
     bits = f"{case['bits']} bits"
+    if (batch := case["contenders"][0].get("batch_size", 1)) != 1:
+        bits += f", batches of {batch}"
     return bits if case["problem"]["name"] == "figure-1" else f"{case['problem']['name']}, {bits}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from halpbench.report import cells
+from halpbench.report import cells, headline
 from halpbench.report.cells import Content, Row, Table
 
 # Lengths at which the summary quotes kernels: int8 vectors fit the first cache, and do not.
@@ -33,11 +33,14 @@ def make(rows: Mapping[str, Sequence[Row]]) -> Content:
     others = [*_kernel_rows(kernels), *_call_rows(calls)]
     others = [row for row in others if row["backend"] in shown]
     tables = []
+    best = headline.best(epochs)
     if halp:
         tables.append(_epoch_table(halp))
+    if best:
+        tables.append(headline.table(best))
     if others:
         tables.append(_other_table(others, shown))
-    return {"summary": others}, tables
+    return {"summary": others} | ({"headline": best} if best else {}), tables
 
 
 def _epoch_table(rows: Sequence[Row]) -> Table:

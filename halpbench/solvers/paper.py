@@ -267,6 +267,10 @@ class Solver:
         at = self._evaluation()
         return at.loss, norm(at.weights)
 
+    def gradient(self) -> FloatArray:
+        """Full gradient that the next epoch takes, of shape ``problem.weight_shape``, a copy."""
+        return self._evaluation().weights.reshape(self.problem.weight_shape).copy()
+
     def gradient_norm(self, w: ArrayLike) -> float:
         """Gradient norm at any ``w``, on the data that ``data`` names; changes nothing."""
         at = np.ascontiguousarray(w, np.float64).reshape(self._shape)

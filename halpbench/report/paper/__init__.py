@@ -6,6 +6,8 @@ from pathlib import Path
 from halpbench.bench.records import Record
 from halpbench.report.paper.centering import figure_2
 from halpbench.report.paper.curves import figure_1, figure_4, figure_own
+from halpbench.report.paper.feedback import figure_feedback
+from halpbench.report.paper.needed import figure_needed_bits
 from halpbench.report.paper.norms import figure_5, figure_bits
 from halpbench.report.paper.rivals import figure_rivals
 from halpbench.report.paper.theory import figure_theory
@@ -17,6 +19,8 @@ FIGURES: dict[str, Callable[[Sequence[Record]], Iterator[Picture]]] = {
     "fig4": figure_4,
     "fig5": figure_5,
     "bits": figure_bits,
+    "needed-bits": figure_needed_bits,
+    "feedback": figure_feedback,
     "theory": figure_theory,
     "rivals": figure_rivals,
 }
@@ -38,7 +42,7 @@ def draw(name: str, records: Sequence[Record], folder: Path, origin: str = "") -
     folder : Path
         Receives the files that `pictures.save` names.
     origin : str
-        Where the records are from, for the captions.
+        Source of the records, for the captions.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from halpbench.bench import stats
 from halpbench.bench.records import Record, Series
 from halpbench.report import cells, placement
 from halpbench.report.cells import Row
-from halpbench.report.pictures import COLORS, DASHES, Picture, new_figure
+from halpbench.report.pictures import ADAPTIVE_COLOR, COLORS, DASHES, Picture, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,10 @@ def figure_1(records: Sequence[Record]) -> Iterator[Picture]:
         "SGD and SVRG stall at a floor that their scale sets; HALP does not. Constants of the "
         "paper: step size 2.5e-6 for SGD and 5e-3 for SVRG and HALP, delta 0.7 at 8 bits and "
         "0.003 at 16 bits, mu 3. Dotted: SGD and LP-SGD with the step sizes that `halpbench tune` "
-        "finds. Bottom: the same epochs by seconds, medians of repeated runs on one thread, each "
-        f"panel with a scale of its own.{_by_seconds(records)}",
+        "finds. HALP, adaptive scale: no mu is given, the scale follows the displacement. Last "
+        "column: several samples a step, which is rounded once. Bottom: the same epochs by "
+        "seconds, medians of repeated runs on one thread, each panel with a scale of its own."
+        f"{_by_seconds(records)}",
     )
 
 
@@ -48,6 +50,7 @@ def _by_seconds(records: Sequence[Record]) -> str:
         (series.facts["algorithm"], series.facts["precision"]): series_rows(record, series)[-1]
         for record in records
         for series in record.series
+        if _batch_size(series) == 1 and not _is_adaptive(series)
     }
     halp, svrg = seconds.get(("halp", "D8M8")), seconds.get(("svrg", "D32fM32f"))
     if halp is None or svrg is None or halp["seconds"] < svrg["seconds"]:
@@ -55,31 +58,43 @@ def _by_seconds(records: Sequence[Record]) -> str:
     facts = records[0].facts
     size = cells.size(4 * facts["n_samples"] * facts["n_features"])
     return (
-        f" HALP is slower there: the data, {size} in float32, lie in a cache, so that reading "
-        "fewer bytes gains little, while the cost of rounding remains. `halpbench bench` has the "
-        "sizes at which low precision is faster."
+        f" HALP is slower there at one sample a step: the data, {size} in float32, lie in a cache, "
+        "so that reading fewer bytes gains little, while the cost of rounding remains. `halpbench "
+        "bench` has the sizes at which low precision is faster."
     )
 
 
 def _treatment(record: Record) -> str:
     if record.case["data"] == "exact":
-        return "full gradient on original data"
-    return f"data quantized to {record.case['bits']} bits"
+        return "exact full gradient"
+    size = _batch_size(record.series[0])
+    batches = f", batches of {size}" if size != 1 else ""
+    return f"{record.case['bits']}-bit data{batches}"
+
+
+def _batch_size(series: Series) -> int:
+    size: int = series.facts["options"].get("batch_size", 1)
+    return size
 
 
 def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
     """Multi-class logistic regression: a picture for each data set and number of bits."""
+    by_panel: dict[str, list[Record]] = {}
     for record in records:
+        by_panel.setdefault(placement.panel(record.case), []).append(record)
+    for alike in by_panel.values():
+        record = alike[0]
         name, bits = record.case["problem"]["name"], record.case["bits"]
         figure = new_figure(4.4)
         axes = figure.subplots(2, 3, squeeze=False)
         rows: list[Row] = []
         for series in record.series:
-            history = series_rows(record, series)
+            history = _spread([series_rows(r, s) for r, s in _of_contender(alike, series)])
             rows += history
             for line, against in enumerate(("epoch", "seconds")):
                 for column, quantity in enumerate(("loss", "grad_norm", "test_error")):
                     _plot(axes[line, column], series, history, quantity, against)
+                    _shade(axes[line, column], series, history, quantity, against)
                     axes[line, column].set_xlabel(against)
                     axes[line, column].locator_params(axis="x", nbins=5)
                     axes[0, column].set_title(QUANTITIES[quantity])
@@ -96,10 +111,34 @@ def figure_4(records: Sequence[Record]) -> Iterator[Picture]:
             f"Multi-class logistic regression on {name}, {record.facts['n_samples']:,} samples "
             f"quantized to {bits} bits, {record.facts['epoch_length']:,} steps an epoch (Figure 4 "
             "of the paper). Constants found by `halpbench tune`: "
-            f"{_constants(record)}. Bottom: by seconds, on one thread; all have as many "
+            f"{_constants(record)}. Lines are medians, bands the range of "
+            f"{len(alike)} seeds. Bottom: by seconds, on one thread; all have as many "
             "epochs, so that the line that ends first took the least time.",
             rows,
         )
+
+
+def _of_contender(records: Sequence[Record], series: Series) -> Iterator[tuple[Record, Series]]:
+    """Yield the series of one contender in each record."""
+    for record in records:
+        for other in record.series:
+            if other.contender == series.contender:
+                yield record, other
+
+
+def _spread(runs: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return a row an epoch: the median of some runs, and the ends of the range of quantities."""
+    rows = []
+    for same_epoch in zip(*runs, strict=True):
+        row = dict(same_epoch[0]) | {"seeds": len(same_epoch)}
+        for name in ("seconds", *(name for name in QUANTITIES if name in row)):
+            # Losses that are not finite have no number in JSON.
+            values = sorted(math.inf if r[name] is None else r[name] for r in same_epoch)
+            row[name] = values[len(values) // 2]
+            if name != "seconds":
+                row |= {f"{name}_lowest": values[0], f"{name}_highest": values[-1]}
+        rows.append(row)
+    return rows
 
 
 def _constants(record: Record) -> str:
@@ -190,10 +229,31 @@ def _plot(axes: Axes, series: Series, history: Sequence[Row], quantity: str, aga
     axes.plot(
         [row[against] for row in history],
         [math.nan if row[quantity] is None else row[quantity] for row in history],
-        color=COLORS[facts["algorithm"]],
+        color=_color(series),
         linestyle=":" if tuned else DASHES[facts["precision"]],
         linewidth=1.0 if tuned else None,
     )
+
+
+def _shade(axes: Axes, series: Series, history: Sequence[Row], quantity: str, against: str) -> None:
+    """Draw the range of the seeds."""
+    low, high = ([row[f"{quantity}_{end}"] for row in history] for end in ("lowest", "highest"))
+    x = [row[against] for row in history]
+    axes.fill_between(x, low, high, color=_color(series), alpha=0.2, linewidth=0)
+
+
+def _color(series: Series) -> str:
+    return ADAPTIVE_COLOR if _is_adaptive(series) else COLORS[series.facts["algorithm"]]
+
+
+def _label(series: Series) -> str:
+    name = str(series.facts["algorithm"]).upper()
+    return f"{name}, adaptive scale" if _is_adaptive(series) else name
+
+
+def _is_adaptive(series: Series) -> bool:
+    """Tell whether HALP's scale follows the displacement, beside HALP with a given mu."""
+    return str(series.facts["constants"]) == "adaptive scale"
 
 
 def _is_dotted(series: Series) -> bool:
@@ -201,14 +261,15 @@ def _is_dotted(series: Series) -> bool:
     return str(series.facts["constants"]) == "tuned beside the paper's"
 
 
-def _combinations(all_series: Iterable[Series]) -> list[tuple[str, str]]:
-    """Return the pairs of algorithm and precision, in a fixed order; no dotted ones."""
-    combinations = {
-        (series.facts["algorithm"], series.facts["precision"])
+def _combinations(all_series: Iterable[Series]) -> list[tuple[str, str, str]]:
+    """Return label, colour and precision of the lines, in a fixed order; no dotted ones."""
+    kinds = {
+        (_label(series), _color(series), str(series.facts["precision"]))
         for series in all_series
         if not _is_dotted(series)
     }
-    return sorted(combinations, key=lambda k: (list(COLORS).index(k[0]), list(DASHES).index(k[1])))
+    colors = [*COLORS.values(), ADAPTIVE_COLOR]
+    return sorted(kinds, key=lambda k: (colors.index(k[1]), list(DASHES).index(k[2])))
 
 
 def _legend(all_series: Iterable[Series]) -> list[Line2D]:
@@ -216,9 +277,8 @@ def _legend(all_series: Iterable[Series]) -> list[Line2D]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=COLORS[algorithm], linestyle=DASHES[precision], label=label)
-        for algorithm, precision in _combinations(all_series)
-        for label in [f"{algorithm.upper()} {precision}"]
+        Line2D([], [], color=color, linestyle=DASHES[precision], label=f"{label} {precision}")
+        for label, color, precision in _combinations(all_series)
     ]
 
 
@@ -226,13 +286,13 @@ def _short_legend(all_series: Sequence[Series]) -> list[Line2D]:
     """An entry for each algorithm, and one for each kind of line, where combinations are many."""
     from matplotlib.lines import Line2D
 
-    pairs = _combinations(all_series)
+    kinds = _combinations(all_series)
     entries = [
-        Line2D([], [], color=COLORS[algorithm], label=algorithm.upper())
-        for algorithm in dict.fromkeys(algorithm for algorithm, _ in pairs)
+        Line2D([], [], color=color, label=label)
+        for label, color in dict.fromkeys((label, color) for label, color, _ in kinds)
     ]
     by_dash: dict[str, list[str]] = {}
-    for precision in sorted({precision for _, precision in pairs}, key=list(DASHES).index):
+    for precision in sorted({precision for *_, precision in kinds}, key=list(DASHES).index):
         by_dash.setdefault(str(DASHES[precision]), []).append(precision)
     entries += [
         Line2D([], [], color="#555555", linestyle=DASHES[names[0]], label=" or ".join(names))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from halpbench.bench.records import Record
 from halpbench.report.cells import Row
-from halpbench.report.pictures import COLORS, Picture, new_figure
+from halpbench.report.pictures import ADAPTIVE_COLOR, COLORS, Picture, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ADAPTIVE = "adaptive scale"
 CEILING = 1e3  # gradient norms above it leave the picture
 
 Key = tuple[str, str, str]  # algorithm, precision, origin of the constants
@@ -35,6 +36,8 @@ def figure_5(records: Sequence[Record]) -> Iterator[Picture]:
         ]
         curves = {key: norms[key] for key in dict.fromkeys(lines)}
         curves["halp", precision, "tuned"] = best[precision]
+        if (adaptive := ("halp", precision, ADAPTIVE)) in norms:
+            curves[adaptive] = norms[adaptive]
         for key, by_condition in curves.items():
             rows += _draw_norms(axes, key, by_condition)
         axes.set(xscale="log", yscale="log", xlabel="condition number", ylim=(1e-17, CEILING))
@@ -70,10 +73,13 @@ def _draw_norms(axes: Axes, key: Key, by_condition: dict[float, list[float]]) ->
     x = sorted(by_condition)
     spreads = [_spread(min(v, 10 * CEILING) for v in by_condition[c]) for c in x]
     style = ":" if constants == "tuned" else "-"
-    name = algorithm.upper() + {"mu x 1": ", mu of the theory", "tuned": ", mu tuned"}.get(
-        constants, " D64fM64f" if width == "D64fM64f" else ""
-    )
-    _plot_spread(axes, x, spreads, style, COLORS[algorithm], name)
+    color = ADAPTIVE_COLOR if constants == ADAPTIVE else COLORS[algorithm]
+    name = algorithm.upper() + {
+        "mu x 1": ", mu of the theory",
+        "tuned": ", mu tuned",
+        ADAPTIVE: f", {ADAPTIVE}",
+    }.get(constants, " D64fM64f" if width == "D64fM64f" else "")
+    _plot_spread(axes, x, spreads, style, color, name)
     return [
         {
             "algorithm": algorithm,
@@ -96,7 +102,8 @@ def _caption_5(records: Sequence[Record]) -> str:
         "the top has diverged. A run that ends on the line named start has not moved: its steps "
         "are below one unit of the model and round to zero. HALP needs more bits as the condition "
         "number grows: with mu the constant of strong convexity (solid), and with the best "
-        "multiple of it (dotted)."
+        "multiple of it (dotted). Adaptive scale: no mu is given, the scale follows the "
+        "displacement."
     )
 
 
@@ -113,8 +120,8 @@ def _best_mu(
 ) -> dict[str, dict[float, list[float]]]:
     """Return, by precision and condition number, the norms of the mu with the least median."""
     best: dict[str, dict[float, list[float]]] = {}
-    for (algorithm, precision, _), by_condition in norms.items():
-        if algorithm != "halp":
+    for (algorithm, precision, constants), by_condition in norms.items():
+        if algorithm != "halp" or constants == ADAPTIVE:
             continue
         by_best = best.setdefault(precision, {})
         for condition, values in by_condition.items():

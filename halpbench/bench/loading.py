@@ -1,5 +1,6 @@
 """Problems in memory, laid out as well as the integer copies that the solvers make of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,16 @@ from halpbench.problems import LeastSquares, SoftmaxRegression
 
 
 class Problems:
-    """Loads problems; keeps the last one, for cases of one problem stand side by side."""
+    """Loads problems; keeps the last one, for cases of one problem stand side by side.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    load : callable
+        Function that loads data sets, `datasets.load`.
+    """
+
+    def __init__(self, load: Callable[..., Any] = datasets.load) -> None:
+        self._load = load
         self._spec: ProblemSpec | None = None
         self._loaded: tuple[Any, dict[str, Any]] | None = None
 
@@ -23,7 +31,7 @@ class Problems:
             return self._loaded
         self.drop()
         options: dict[str, Any] = dict(spec.options)
-        x, y, info = datasets.load(spec.dataset, return_info=True, **options)
+        x, y, info = self._load(spec.dataset, return_info=True, **options)
         facts = {"source": info.source, "sha256": info.sha256}
         x, y = _laid_out(x, y, spec.n_samples)
         kind = LeastSquares if spec.model == "least-squares" else SoftmaxRegression

@@ -1,13 +1,14 @@
 """Measurement of kernels, calls and epochs. It reports events, and prints nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
-from halpbench import kernels
+from halpbench import datasets, kernels
 from halpbench.bench import clock, dots, machine, suites, timing, verify, work
 from halpbench.bench.cases import CallCase, EpochsCase, KernelCase, Plan, Planned, Setting
 from halpbench.bench.clock import Timer
@@ -25,6 +26,23 @@ from halpbench.solvers.paper import copies
 SAMPLE_NS = 2_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Instruments:
+    """Functions that a measurement calls; a test gives it others, whose times are known."""
+
+    use: Callable[[str], AbstractContextManager[Any]] = kernels.use
+    dot: Callable[..., Any] = kernels.dot
+    time_kernel: Callable[..., int] = timing.time_kernel
+    check: Callable[[str, str, int, int], None] = verify.check
+    solver: Callable[..., Solver] = Solver
+    load: Callable[..., Any] = datasets.load
+    find: Callable[[str], str | None] = datasets.find
+    available_memory: Callable[[], int] = machine.available_memory
+
+
+INSTRUMENTS = Instruments()
+
+
 def run(
     tasks: Sequence[Planned],
     store: Store,
@@ -33,6 +51,7 @@ def run(
     fresh: bool = False,
     limit_seconds: float = float("inf"),
     on_event: OnEvent = ignore,
+    instruments: Instruments = INSTRUMENTS,
 ) -> list[Record]:
     """Measure the cases one after another; each is on disk before its "done" event.
 
@@ -49,6 +68,7 @@ def run(
         No case begins after this time.
     on_event : callable
         Takes each `loop.Event`.
+    instruments : Instruments
 
     Returns
     -------
@@ -62,10 +82,10 @@ def run(
     """
     return list(
         each(
-            list(map(resolve, tasks)),
+            [resolve(task, instruments.find) for task in tasks],
             store,
             fingerprint,
-            partial(measure, Problems()),
+            partial(measure, Problems(instruments.load), instruments=instruments),
             fresh=fresh,
             limit_seconds=limit_seconds,
             on_event=on_event,
@@ -78,6 +98,8 @@ def measure(
     case: KernelCase | CallCase | EpochsCase,
     plan: Plan,
     on_round: OnRound = lambda rounds: None,
+    *,
+    instruments: Instruments = INSTRUMENTS,
 ) -> Measured:
     """Measure one case.
 
@@ -90,6 +112,7 @@ def measure(
         Rounds, and the seconds for them.
     on_round : callable
         Takes the number of finished rounds, before each round.
+    instruments : Instruments
 
     Raises
     ------
@@ -98,33 +121,35 @@ def measure(
     WrongResultError
         If a contender's result is wrong.
     """
-    _check_memory(case, problems)
-    with clock.one_thread(), kernels.use(case.backend):
+    _check_memory(case, problems, instruments.available_memory())
+    with clock.one_thread(), instruments.use(case.backend):
         if isinstance(case, KernelCase):
-            return _measure_kernel(case, plan, on_round)
+            return _measure_kernel(case, plan, on_round, instruments)
         if isinstance(case, CallCase):
-            return _measure_call(case, plan, on_round)
-        return _measure_epochs(case, problems, plan, on_round)
+            return _measure_call(case, plan, on_round, instruments.dot)
+        return _measure_epochs(case, problems, plan, on_round, instruments.solver)
 
 
-def resolve(task: Planned) -> Planned:
+def resolve(task: Planned, find: Callable[[str], str | None] = datasets.find) -> Planned:
     """Return the task, with the fallback problem if its data set is not to be had."""
     if not isinstance(task.case, EpochsCase):
         return task
-    return replace(task, case=replace(task.case, problem=suites.available(task.case.problem)))
+    return replace(task, case=replace(task.case, problem=suites.available(task.case.problem, find)))
 
 
-def _measure_kernel(case: KernelCase, plan: Plan, on_round: OnRound) -> Measured:
+def _measure_kernel(
+    case: KernelCase, plan: Plan, on_round: OnRound, instruments: Instruments
+) -> Measured:
     """Time a kernel for each dtype, in rounds; the calls of one sample run in C."""
     contenders = {dtype: (case.op, dtype) for dtype in case.dtypes}
     if case.beside:
         contenders[f"{case.beside} i8"] = (case.beside, "i8")
 
     def timer(op: str, dtype: str) -> Timer:
-        return lambda calls: int(timing.time_kernel(op, dtype, case.n, calls, case.classes))
+        return lambda calls: int(instruments.time_kernel(op, dtype, case.n, calls, case.classes))
 
     for op, dtype in contenders.values():
-        verify.check(op, dtype, case.n, case.classes)
+        instruments.check(op, dtype, case.n, case.classes)
     samples, calls = sample(
         {name: timer(*what) for name, what in contenders.items()},
         plan,
@@ -145,9 +170,11 @@ def _measure_kernel(case: KernelCase, plan: Plan, on_round: OnRound) -> Measured
     return series, {}
 
 
-def _measure_call(case: CallCase, plan: Plan, on_round: OnRound) -> Measured:
+def _measure_call(
+    case: CallCase, plan: Plan, on_round: OnRound, own_dot: Callable[..., Any]
+) -> Measured:
     """Time Python's calls of dot products, ours and those of the libraries installed, in rounds."""
-    contenders: dict[str, Callable[..., Any]] = {"halpbench": kernels.dot}
+    contenders: dict[str, Callable[..., Any]] = {"halpbench": own_dot}
     contenders |= dots.installed(case.libraries)
     vectors = dots.vectors(case.dtype, case.n)
     for dot in contenders.values():
@@ -203,12 +230,16 @@ def sample(
 
 
 def _measure_epochs(
-    case: EpochsCase, problems: Problems, plan: Plan, on_round: OnRound
+    case: EpochsCase,
+    problems: Problems,
+    plan: Plan,
+    on_round: OnRound,
+    make_solver: Callable[..., Solver],
 ) -> Measured:
     """Run the contenders' epochs in turns; one that diverges has no more turns."""
     problem, source = problems.load(case.problem)
     epoch_length = round(case.problem.steps_per_sample * problem.n_samples)
-    runs = _solvers(case, problem, epoch_length)
+    runs = _solvers(case, problem, epoch_length, make_solver)
     orders = clock.rounds(
         list(runs),
         at_least=plan.at_least,
@@ -258,7 +289,9 @@ class _EpochRun:
                 self.epochs.append(epoch)
 
 
-def _solvers(case: EpochsCase, problem: Any, epoch_length: int) -> dict[str, _EpochRun]:
+def _solvers(
+    case: EpochsCase, problem: Any, epoch_length: int, make_solver: Callable[..., Solver]
+) -> dict[str, _EpochRun]:
     """Start a run of each contender; contenders on data of one kind read the same copy."""
     formats = {FORMATS[contender.precision].data: contender for contender in case.contenders}
     copied = {
@@ -267,7 +300,7 @@ def _solvers(case: EpochsCase, problem: Any, epoch_length: int) -> dict[str, _Ep
     }
     return {
         contender.name: _EpochRun(
-            Solver(
+            make_solver(
                 problem,
                 algorithm=contender.algorithm,
                 precision=contender.precision,
@@ -314,10 +347,10 @@ def _epoch_work(precision: str, problem: Any, run: Solver) -> dict[str, work.Wor
     }
 
 
-def _check_memory(case: KernelCase | CallCase | EpochsCase, problems: Problems) -> None:
+def _check_memory(case: KernelCase | CallCase | EpochsCase, problems: Problems, free: int) -> None:
     if isinstance(case, EpochsCase) and not problems.holds(case.problem):
         problems.drop()
-    needed, free = memory_bytes(case), machine.available_memory()
+    needed = memory_bytes(case)
     if needed > free:
         raise SkipError(
             f"needs about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free"

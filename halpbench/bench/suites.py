@@ -1,6 +1,6 @@
 """The suites of `halpbench bench`: the cases in their order, and how long each runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -144,9 +144,11 @@ def suite(
     ]
 
 
-def available(problem: ProblemSpec) -> ProblemSpec:
+def available(
+    problem: ProblemSpec, find: Callable[[str], str | None] = datasets.find
+) -> ProblemSpec:
     """Return the problem, or the one that stands in where its data set is not to be had offline."""
-    if problem.dataset in FALLBACKS and datasets.find(problem.dataset) is None:
+    if problem.dataset in FALLBACKS and find(problem.dataset) is None:
         return FALLBACKS[problem.dataset]
     return problem
 

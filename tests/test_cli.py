@@ -1,5 +1,6 @@
 """The command line: what it prints, writes and returns."""
 
+import contextlib
 import json
 import lzma
 import os
@@ -10,33 +11,43 @@ from pathlib import Path
 import pytest
 
 from halpbench import cli, kernels
-from halpbench.bench import cases, ceilings, machine, runner, schema, suites
-from halpbench.bench.records import Series
+from halpbench.bench import cases, machine, runner, schema
 from halpbench.bench.store import Store
 from halpbench.cli import bench as bench_commands
 
 HELPS = ([], ["info"], ["datasets"], ["kernels"], ["bench"], ["compare"], ["report"], ["peers"])
 
 
-@pytest.fixture
-def bench(monkeypatch, tmp_path):
-    """Run `halpbench bench` on two small cases whose samples are made up; returns the exit code."""
+def no_ceilings(machine):
+    return {"read": [], "multiply_add": []}
 
-    def measure(problems, case, plan, on_round):
-        series = tuple(
-            Series(dtype, {"calls": (ns, ns)}, {"calls": 1, "bytes": 10})
-            for dtype, ns in (("f32", 40), ("i8", 10))
-        )
-        return series, {}
+
+@pytest.fixture
+def bench(tmp_path):
+    """Run `halpbench bench` on two small cases whose times are made up; returns the exit code."""
+
+    def time_kernel(op, dtype, n, calls, classes):
+        return calls * {"f32": 40, "i8": 10}[dtype]
 
     def suite(name, *, backends, cache_bytes, libraries, repeats):
         kernels = [cases.KernelCase("dot", n, "avx2", ("f32", "i8")) for n in (10, 20)]
-        return [cases.Planned(kernel, cases.Plan(suite=name)) for kernel in kernels]
+        plan = cases.Plan(suite=name, at_least=2, at_most=2)
+        return [cases.Planned(kernel, plan) for kernel in kernels]
 
-    monkeypatch.setattr(runner, "measure", measure)
-    monkeypatch.setattr(suites, "suite", suite)
-    monkeypatch.setattr(ceilings, "measure", lambda machine: {"read": [], "multiply_add": []})
-    return lambda *arguments: cli.main(["bench", "--results", str(tmp_path), *arguments])
+    def bench(*arguments, time_kernel=time_kernel, measure_ceilings=no_ceilings):
+        instruments = runner.Instruments(
+            use=lambda backend: contextlib.nullcontext(),
+            time_kernel=time_kernel,
+            check=lambda *_: None,
+        )
+        return cli.main(
+            ["bench", "--results", str(tmp_path), *arguments],
+            make_suite=suite,
+            measure_ceilings=measure_ceilings,
+            instruments=instruments,
+        )
+
+    return bench
 
 
 @pytest.mark.parametrize("command", HELPS, ids=lambda command: " ".join(command) or "none")
@@ -94,11 +105,12 @@ def test_info_json(capsys):
     assert isinstance(content["warnings"], list)
 
 
-def test_info_measures_ceilings_when_asked(monkeypatch, capsys):
-    monkeypatch.setattr(ceilings, "measure", lambda machine: {"made up": 1})
-    assert cli.main(["info", "--json", "--ceilings"]) == 0
+def test_info_measures_ceilings_when_asked(capsys):
+    made_up = {"made up": 1}
+    arguments = ["info", "--json", "--ceilings"]
+    assert cli.main(arguments, measure_ceilings=lambda machine: made_up) == 0
     content = json.loads(capsys.readouterr().out)
-    assert content["ceilings"] == {"made up": 1}
+    assert content["ceilings"] == made_up
     assert content["fingerprint"] == machine.fingerprint(content)
 
 
@@ -135,20 +147,22 @@ def test_bench_continues(bench, capsys):
     assert capsys.readouterr().err.count(": done") == 2
 
 
-def test_bench_measures_ceilings_once(bench, monkeypatch, tmp_path):
+def test_bench_measures_ceilings_once(bench, tmp_path):
     counts = iter(range(9))
-    monkeypatch.setattr(ceilings, "measure", lambda machine: {"count": next(counts)})
+
+    def count(machine):
+        return {"count": next(counts)}
 
     def kept():
         (folder,) = (tmp_path / "raw").iterdir()
         (record,) = Store(tmp_path, folder.name).machines().values()
         return record["ceilings"]["count"]
 
-    bench()
+    bench(measure_ceilings=count)
     assert kept() == 0
-    bench()
+    bench(measure_ceilings=count)
     assert kept() == 0
-    bench("--fresh")
+    bench("--fresh", measure_ceilings=count)
     assert kept() == 1
 
 
@@ -160,20 +174,16 @@ def test_bench_json(bench, capsys):
     assert kernels["machine"]["build"]["active"]
 
 
-def test_an_interruption_returns_130_and_keeps_records(bench, monkeypatch, tmp_path, capsys):
-    measure = runner.measure
-
-    def interrupted(problems, case, *rest):
-        if case.n == 20:
+def test_an_interruption_returns_130_and_keeps_records(bench, tmp_path, capsys):
+    def interrupted(op, dtype, n, calls, classes):
+        if n == 20:
             raise KeyboardInterrupt
-        return measure(problems, case, *rest)
+        return 40 * calls
 
-    monkeypatch.setattr(runner, "measure", interrupted)
-    assert bench() == 130
+    assert bench(time_kernel=interrupted) == 130
     assert "the same command continues" in capsys.readouterr().err
     (folder,) = (tmp_path / "raw").iterdir()
     assert len(Store(tmp_path, folder.name).records()) == 1
-    monkeypatch.setattr(runner, "measure", measure)
     assert bench() == 0
     assert capsys.readouterr().err.count(": reused") == 1
 
@@ -422,12 +432,11 @@ def test_a_module_that_cannot_be_imported_is_one_line(module):
 @pytest.mark.parametrize(
     "error", [RuntimeError("no way"), TypeError(), MemoryError(), RecursionError("deep")]
 )
-def test_no_error_has_the_exit_code_of_a_judgement(error, monkeypatch, capsys):
-    def fail(*_):
+def test_no_error_has_the_exit_code_of_a_judgement(error, capsys):
+    def fail():
         raise error
 
-    monkeypatch.setattr(machine, "record", fail)
-    assert cli.main(["info"]) == 2
+    assert cli.main(["info"], record=fail) == 2
     lines = lines_of(capsys.readouterr().err)
     assert lines[-1] == f"halpbench: error: {str(error) or type(error).__name__}"
     assert (lines[0] == lines[-1]) == isinstance(error, MemoryError)

@@ -539,7 +539,7 @@ def test_refusals_reach_the_user(tmp_path, capsys):
     assert "no records in" in capsys.readouterr().err
 
 
-def test_two_real_runs(tmp_path, monkeypatch, capsys):
+def test_two_real_runs(tmp_path, capsys):
     """Measured, saved, compared: the same code twice, on this machine."""
 
     def suite(name, *, backends, repeats, **_):
@@ -547,11 +547,10 @@ def test_two_real_runs(tmp_path, monkeypatch, capsys):
         kernels = [cases.KernelCase("dot", n, backends[0], ("f32", "i8")) for n in (16, 64)]
         return [cases.Planned(kernel, plan) for kernel in kernels]
 
-    monkeypatch.setattr(suites, "suite", suite)
     results = ["--results", str(tmp_path), "--repeats", "8"]
     for name in ("A.json", "B.json"):
         save = ["--fresh", "--save", str(tmp_path / name)]
-        assert cli.main(["bench", *results, *save]) == 0
+        assert cli.main(["bench", *results, *save], make_suite=suite) == 0
     capsys.readouterr()
     paths = [str(tmp_path / name) for name in ("A.json", "B.json")]
     assert cli.main(["compare", *paths, "--json"]) == 0

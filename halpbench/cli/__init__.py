@@ -32,13 +32,15 @@ COMMANDS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, **parts: Any) -> int:
     """Run one command and return the exit code.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Those of the process when None.
+    **parts
+        In place of what the command itself sets as defaults, for tests: the functions that measure.
 
     Returns
     -------
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with any_text_printable():
             options = _parser({wanted} & COMMANDS.keys()).parse_args(given)
+            if not parts.keys() <= vars(options).keys():
+                raise TypeError(f"got parts {sorted(parts)}; expected some of {vars(options)}")
+            vars(options).update(parts)
             return _run(options)
     except KeyboardInterrupt:
         say("interrupted; finished records are kept, the same command continues")

@@ -53,6 +53,11 @@ def add_commands(add: Add) -> None:
         "Raw records go to RESULTS/raw, tables to RESULTS/tables. An interrupted run is continued\n"
         "by the same command: what has a record of this machine and build is not run again.",
     )
+    command.set_defaults(
+        make_suite=suites.suite,
+        measure_ceilings=ceilings.measure,
+        instruments=runner.INSTRUMENTS,
+    )
     add_suite_options(command)
     add_data_options(command)
     command.add_argument(
@@ -104,7 +109,7 @@ def _bench(options: argparse.Namespace) -> None:
         known = store.machines().get(fingerprint, {})
         if options.fresh or "ceilings" not in known:
             say("measuring what memory and multiply-adds can do at best")
-            known = {"ceilings": ceilings.measure(this_machine)}
+            known = {"ceilings": options.measure_ceilings(this_machine)}
         store.add_machine(fingerprint, {**this_machine, "ceilings": known["ceilings"]})
 
         def on_event(event: loop.Event) -> None:
@@ -119,6 +124,7 @@ def _bench(options: argparse.Namespace) -> None:
             fresh=options.fresh,
             limit_seconds=LIMIT_SECONDS[options.suite],
             on_event=on_event,
+            instruments=options.instruments,
         )
     if options.save:
         SavedRun(str(options.save), fingerprint, this_machine, measured).save(options.save)
@@ -148,7 +154,7 @@ def _tasks(
         "repeats": options.repeats,
     }
     if options.data is None:
-        tasks = suites.suite(options.suite, libraries=dots.libraries(), **about)
+        tasks = options.make_suite(options.suite, libraries=dots.libraries(), **about)
     else:
         if not set(chosen) & set(own.TABLES):
             raise ValueError(

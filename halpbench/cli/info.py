@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from halpbench import datasets, kernels
-from halpbench.bench import machine
+from halpbench.bench import ceilings, machine
 from halpbench.cli.common import Add, console, positive, print_json, show, warn
 
 
@@ -19,6 +19,7 @@ def add_commands(add: Add) -> None:
         _info,
         "examples:\n  halpbench info\n  halpbench info --ceilings --json",
     )
+    command.set_defaults(record=machine.record, measure_ceilings=ceilings.measure)
     command.add_argument(
         "--ceilings",
         action="store_true",
@@ -42,12 +43,11 @@ def add_commands(add: Add) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from halpbench.bench import ceilings
     from halpbench.report import machine as machines
 
-    record = machine.record()
+    record = options.record()
     if options.ceilings:
-        record["ceilings"] = ceilings.measure(record)
+        record["ceilings"] = options.measure_ceilings(record)
     warnings = machine.warnings_for(record)
     if options.json:
         print_json({**record, "warnings": warnings, "fingerprint": machine.fingerprint(record)})

@@ -47,6 +47,7 @@ class Rows:
         self.values = values
         self.scale = scale
         self.padded = values if padded is None else padded
+        self.block_elements = BLOCK_ELEMENTS
 
     @classmethod
     def zeros(cls, count: int, columns: int, dtype: DTypeLike, scale: float = 1.0) -> Rows:
@@ -86,8 +87,8 @@ class Rows:
     # ---- Parts of them -------------------------------------------------------------------------
 
     def blocks(self, elements: int | None = None) -> list[slice]:
-        """Slices of rows that hold so many elements each (`BLOCK_ELEMENTS`), at least one row."""
-        step = max(1, (elements or BLOCK_ELEMENTS) // self.columns)
+        """Slices of rows that hold so many elements each (`block_elements`), at least one row."""
+        step = max(1, (elements or self.block_elements) // self.columns)
         return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
 
     def in_float64(self) -> Iterator[tuple[slice, NDArray[np.float64]]]:

@@ -58,17 +58,18 @@ def naive_gradients(problem, w):
     return np.array(gradients)
 
 
-@pytest.fixture(params=[1, 50, 10**6], ids=["row-by-row", "blocks", "one-block"])
-def any_block_size(request, monkeypatch):
-    """Blocks of one row, of 7 rows with a shorter last one, and of all rows."""
-    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", request.param)
+# Blocks of one row, of 7 rows with a shorter last one, and of all rows.
+any_block_size = pytest.mark.parametrize(
+    "block_elements", [1, 50, 10**6], ids=["row-by-row", "blocks", "one-block"]
+)
 
 
-@pytest.mark.usefixtures("any_block_size")
+@any_block_size
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_loss_and_gradient_follow_the_definition(make, dtype):
+def test_loss_and_gradient_follow_the_definition(make, dtype, block_elements):
     problem = make(dtype=dtype)
+    problem.rows.block_elements = block_elements
     w = random_weights(problem)
     loss, gradient = problem.loss_and_gradient(w)
     np.testing.assert_allclose(loss, naive_losses(problem, w).mean(), rtol=RTOL)
@@ -145,10 +146,11 @@ def test_agrees_with_logistic_regression():
     np.testing.assert_array_equal(problem.predict(w, problem.X), model.predict(problem.X))
 
 
-@pytest.mark.usefixtures("any_block_size")
+@any_block_size
 @pytest.mark.parametrize(("make", "curvature"), [(make_squared, 1.0), (make_softmax, 0.5)])
-def test_smoothness_against_brute_force(make, curvature):
+def test_smoothness_against_brute_force(make, curvature, block_elements):
     problem = make(l2=0.25, dtype=np.float32)
+    problem.rows.block_elements = block_elements
     X = problem.X.astype(np.float64)
     largest = max(float(x @ x) for x in X)
     np.testing.assert_allclose(problem.smoothness(), curvature * largest + 0.25, rtol=RTOL)
@@ -382,11 +384,12 @@ def test_wrong_data(problem_class, X, error, message):
         problem_class(X, [0, 1])
 
 
-@pytest.mark.usefixtures("any_block_size")
+# Rows in one block, and of 13 to a block.
+@pytest.mark.parametrize("columns", [3, rows.BLOCK_ELEMENTS // 13])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_data_must_be_finite(value, dtype):
-    X = np.ones((40, 3), dtype=dtype)
+def test_data_must_be_finite(value, dtype, columns):
+    X = np.ones((40, columns), dtype=dtype)
     X[37, 2] = value
     with pytest.raises(ValueError, match=f"got {value} at row 37, column 2, expected finite"):
         LeastSquares(X, np.zeros(40))

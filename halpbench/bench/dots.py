@@ -14,9 +14,16 @@ from halpbench import kernels, memory
 DTYPES = {"numkong": ("i8", "f32", "f64"), "numpy": ("f32", "f64")}
 
 
-def libraries() -> tuple[str, ...]:
+def libraries(version: Callable[[str], str] = metadata.version) -> tuple[str, ...]:
     """List the libraries: each with its version, or its name alone where it is not installed."""
-    return tuple(" ".join((name, *_version(name))) for name in DTYPES)
+
+    def listed(name: str) -> str:
+        try:
+            return f"{name} {version(name)}"
+        except metadata.PackageNotFoundError:
+            return name
+
+    return tuple(map(listed, DTYPES))
 
 
 def name_of(library: str) -> str:
@@ -53,10 +60,3 @@ def blas() -> str:
         for pool in pools
     ]
     return "; ".join(dict.fromkeys(names)) or "unknown BLAS"
-
-
-def _version(name: str) -> tuple[str, ...]:
-    try:
-        return (metadata.version(name),)
-    except metadata.PackageNotFoundError:
-        return ()

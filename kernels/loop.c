@@ -36,7 +36,7 @@ static int largest_integer(const halp_loop *loop) { return is_narrow(loop) ? 127
 
 /* True if the kernels for one sample take the steps; not all formats have them. For an int16 model
  * these have few fraction bits: too few for a scale that does not shrink with the gradient, and for
- * steps far below a unit. */
+ * steps below a unit. */
 static int is_single(const halp_loop *loop)
 {
     const int is_coarse = is_integer(loop) && !is_narrow(loop);
@@ -44,11 +44,11 @@ static int is_single(const halp_loop *loop)
            !(is_coarse && (loop->origin || loop->targets || loop->tiny));
 }
 
-/* True if all of h is below a sixteenth of a unit. */
+/* True if all of h is below a unit. */
 static int is_tiny(const halp_loop *loop)
 {
     for (size_t j = 0; loop->h && j < loop->outputs * loop->n; j++)
-        if (fabs(loop->h[j]) >= 0.0625) return 0;
+        if (fabs(loop->h[j]) >= 1.0) return 0;
     return 1;
 }
 

@@ -73,7 +73,7 @@ typedef struct {
     int64_t fold_every;   /* steps between two foldings of rho into z; 0: never */
     int64_t encode_every; /* steps between two encodings of h */
     double h_factor;      /* of h, since scale_z has grown */
-    int tiny;             /* all of h is far below a unit */
+    int tiny;             /* all of h is below a unit */
     double *constant;     /* the constant that a batch subtracts, outputs x n */
     halp_h h_single;      /* h of a step on one sample, integers */
     halp_batch_h h_batch; /* h of a step on a batch */

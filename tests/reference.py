@@ -495,7 +495,7 @@ class IntegerLoop:
         self.batch_size, self.grows = numbers["batch_size"], numbers["grows"]
         self.origin, self.margins = numbers["origin"], numbers["margins"]
         # The kernels for one sample, but for an int16 model with a fixed scale or tiny steps.
-        tiny = h is None or np.abs(h).max() < 1 / 16
+        tiny = h is None or np.abs(h).max() < 1
         fine = numbers["plain"] or self.origin is not None or tiny
         self.single = self.batch_size == 1 and not (z.dtype == np.int16 and fine)
         self.h_factor, self.encoded_for, self.steps, self.reach = 1.0, 0, 0, 0.0

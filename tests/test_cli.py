@@ -34,14 +34,15 @@ def bench(tmp_path):
         plan = cases.Plan(suite=name, at_least=2, at_most=2)
         return [cases.Planned(kernel, plan) for kernel in kernels]
 
-    def bench(*arguments, time_kernel=time_kernel, measure_ceilings=no_ceilings):
+    def bench(*arguments, results=tmp_path, time_kernel=time_kernel, measure_ceilings=no_ceilings):
+        place = [] if results is None else ["--results", str(results)]
         instruments = runner.Instruments(
             use=lambda backend: contextlib.nullcontext(),
             time_kernel=time_kernel,
             check=lambda *_: None,
         )
         return cli.main(
-            ["bench", "--results", str(tmp_path), *arguments],
+            ["bench", *place, *arguments],
             make_suite=suite,
             measure_ceilings=measure_ceilings,
             instruments=instruments,
@@ -229,15 +230,15 @@ def test_report_makes_the_tables_again(bench, tmp_path, capsys):
 def test_results_are_where_the_environment_says(bench, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HALPBENCH_RESULTS", str(tmp_path / "there"))
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["bench"]) == 0
+    assert bench(results=None) == 0
     (folder,) = (tmp_path / "there" / "raw").iterdir()
     assert f"raw records: {folder}; tables: {tmp_path}/there/tables/" in capsys.readouterr().err
-    assert cli.main(["bench", "--suite", "smoke"]) == 0
+    assert bench("--suite", "smoke", results=None) == 0
     assert (tmp_path / "there" / "smoke" / "raw").is_dir()
-    assert cli.main(["bench", "--results", "here"]) == 0, "the option goes first"
+    assert bench(results="here") == 0, "the option goes first"
     assert f"raw records: {tmp_path}/here/raw/" in capsys.readouterr().err, "an absolute path"
     monkeypatch.delenv("HALPBENCH_RESULTS")
-    assert cli.main(["bench"]) == 0
+    assert bench(results=None) == 0
     assert (tmp_path / "results" / "raw").is_dir()
 
 

@@ -255,7 +255,7 @@ def render(results: Sequence[Results], others: Sequence[Results] = ()) -> str:
                 for machine_results in comparable
             ]
         ),
-        sections=list(_sections(results, prefixes)),
+        sections=list(_sections(by_time(results)[::-1], prefixes)),
         experiments=[
             (machine_results.store.machine, _experiments(machine_results, prefixes))
             for machine_results in others

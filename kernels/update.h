@@ -75,6 +75,17 @@ HALP_INLINE two_vi pair_i8(update_source x, size_t p, size_t j)
     return interleave_i8((const int8_t *)x.rows[2 * p] + j, (const int8_t *)x.rows[2 * p + 1] + j);
 }
 
+/* The products of int8 data, added up over the pairs. */
+HALP_INLINE two_vi sums_i8(const size_t pairs, const vi *k, update_source x, size_t j, two_vi sum)
+{
+    for (size_t p = 0; p < pairs; p++) {
+        const two_vi pair = pair_i8(x, p, j);
+        sum.low = v_add_i16(sum.low, v_pairs_i8(pair.low, k[p]));
+        sum.high = v_add_i16(sum.high, v_pairs_i8(pair.high, k[p]));
+    }
+    return sum;
+}
+
 HALP_INLINE vi offset_of_i8(update_step s, const int16_t *h, const uint16_t *lanes)
 {
     return v_add_i16(v_sra_i16(v_add_i16(v_load(h), v_load(lanes)), s.coarse), s.bias);
@@ -83,14 +94,11 @@ HALP_INLINE vi offset_of_i8(update_step s, const int16_t *h, const uint16_t *lan
 HALP_INLINE two_vi move_i8(const size_t pairs, update_step s, const vi *k, update_source x,
                            const int16_t *h, const uint16_t *lanes, size_t j, size_t lane)
 {
-    vi low = offset_of_i8(s, h + lane, lanes + lane);
-    vi high = offset_of_i8(s, h + lane + 32, lanes + lane + 32);
-    for (size_t p = 0; p < pairs; p++) {
-        const two_vi pair = pair_i8(x, p, j);
-        low = v_add_i16(low, v_pairs_i8(pair.low, k[p]));
-        high = v_add_i16(high, v_pairs_i8(pair.high, k[p]));
-    }
-    return (two_vi){.low = v_packs_i16(v_sra_i16(low, s.exponent), v_sra_i16(high, s.exponent))};
+    const two_vi offset = {offset_of_i8(s, h + lane, lanes + lane),
+                           offset_of_i8(s, h + lane + 32, lanes + lane + 32)};
+    const two_vi sum = sums_i8(pairs, k, x, j, offset);
+    return (two_vi){
+        .low = v_packs_i16(v_sra_i16(sum.low, s.exponent), v_sra_i16(sum.high, s.exponent))};
 }
 
 HALP_INLINE void subtract_i8(int8_t *w, two_vi t)
@@ -141,38 +149,41 @@ HALP_INLINE vi rounded_i8i16(update_step s, vi sum, const int16_t *h, const uint
     return v_packs_i32(low, high);
 }
 
-/* Columns in order, for sums that are many, to come out so. */
+/* The columns of zipped halves, in their order. */
+HALP_INLINE two_vi in_order(two_vi zipped)
+{
+    return (two_vi){v_first_i16(zipped.low, zipped.high), v_second_i16(zipped.low, zipped.high)};
+}
+
+/* Several outputs share interleaved rows, which are put in order once for all of their sums. */
 HALP_INLINE two_vi interleave_i8i16(const int8_t *x_0, const int8_t *x_1)
 {
-    const two_vi pair = interleave_i8(x_0, x_1);
-    return (two_vi){v_first_i16(pair.low, pair.high), v_second_i16(pair.low, pair.high)};
+    return in_order(interleave_i8(x_0, x_1));
 }
 
 HALP_INLINE two_vi move_i8i16(const size_t pairs, update_step s, const vi *k, update_source x,
                               const int16_t *h, const uint32_t *lanes, size_t j, size_t lane)
 {
     enum { NEXT = V_I16 < 32 ? V_I16 / 2 : V_I16 }; /* lanes behind: halp_lane_i16 */
-    vi low = s.bias, high = s.bias;
-    for (size_t p = 0; p < pairs; p++) {
-        const two_vi pair = pair_i8(x, p, j);
-        low = v_add_i16(low, v_pairs_i8(pair.low, k[p]));
-        high = v_add_i16(high, v_pairs_i8(pair.high, k[p]));
-    }
-    if (!x.is_interleaved) {
-        const vi second = v_second_i16(low, high);
-        low = v_first_i16(low, high), high = second;
-    }
+    two_vi sum = sums_i8(pairs, k, x, j, (two_vi){s.bias, s.bias});
+    if (!x.is_interleaved) sum = in_order(sum);
     lanes += lane;
     return (two_vi){
-        rounded_i8i16(s, low, h + j, lanes),
-        rounded_i8i16(s, high, h + j + V_I16, lanes + NEXT),
+        rounded_i8i16(s, sum.low, h + j, lanes),
+        rounded_i8i16(s, sum.high, h + j + V_I16, lanes + NEXT),
     };
+}
+
+/* w <- w - t, saturated, for a vector of an int16 model. */
+HALP_INLINE void subtract_vector_i16(int16_t *w, vi t)
+{
+    v_store(w, v_max_i16(v_subs_i16(v_load(w), t), v_set1_i16(-32767)));
 }
 
 HALP_INLINE void subtract_i8i16(int16_t *w, two_vi t)
 {
-    v_store(w, v_max_i16(v_subs_i16(v_load(w), t.low), v_set1_i16(-32767)));
-    v_store(w + V_I16, v_max_i16(v_subs_i16(v_load(w + V_I16), t.high), v_set1_i16(-32767)));
+    subtract_vector_i16(w, t.low);
+    subtract_vector_i16(w + V_I16, t.high);
 }
 
 #define FORMAT(op) op##_i8i16
@@ -228,10 +239,7 @@ HALP_INLINE two_vi move_i16(const size_t pairs, update_step s, const vi *k, upda
     return (two_vi){.low = v_packs_i32(v_sra_i32(low, s.exponent), v_sra_i32(high, s.exponent))};
 }
 
-HALP_INLINE void subtract_i16(int16_t *w, two_vi t)
-{
-    v_store(w, v_max_i16(v_subs_i16(v_load(w), t.low), v_set1_i16(-32767)));
-}
+HALP_INLINE void subtract_i16(int16_t *w, two_vi t) { subtract_vector_i16(w, t.low); }
 
 #define FORMAT(op) op##_i16
 #define DATA int16_t

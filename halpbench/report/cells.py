@@ -124,6 +124,16 @@ def plain(row: Row | None, name: str) -> Cell:
     return _certain(estimate(row, name), _number, rough)
 
 
+def speedups(row: Row) -> list[Cell | str]:
+    """Write the speedups of a step, of an epoch over both floats, and to the same gradient norm."""
+    return [
+        plain(row, "inner_speedup_over_f32"),
+        plain(row, "epoch_speedup_over_f32"),
+        plain(row, "epoch_speedup_over_f64"),
+        plain(row, "same_norm_speedup_over_f32") or "-",
+    ]
+
+
 def time(row: Row | None, name: str, seconds_each: float = 1.0) -> Cell:
     """Write the time in a column in the unit that suits it; nothing where there is none."""
     if row is None or row.get(name) is None:

@@ -91,17 +91,7 @@ def _speedups(machine_results: Results) -> list[str]:
     """Lay out the speedups of 8-bit data with the machine's best backend."""
     report = _report(machine_results, "epochs")
     rows = [row for row in verdict.halp_rows([report]) if row["plain"] in SHORT]
-    lines = [
-        (
-            row["problem"],
-            row["contender"],
-            cells.plain(row, "inner_speedup_over_f32"),
-            cells.plain(row, "epoch_speedup_over_f32"),
-            cells.plain(row, "epoch_speedup_over_f64"),
-            cells.plain(row, "same_norm_speedup_over_f32") or "-",
-        )
-        for row in rows
-    ]
+    lines = [(row["problem"], row["contender"], *cells.speedups(row)) for row in rows]
     header = ("problem", "contender", "step", "epoch", "epoch, f64", "same norm")
     return [*tables.markdown_rows(header, lines), "", _origin(machine_results, "epochs")]
 

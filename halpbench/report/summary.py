@@ -49,10 +49,7 @@ def _epoch_table(rows: Sequence[Row]) -> Table:
             row["problem"],
             row["backend"],
             row["contender"],
-            cells.plain(row, "inner_speedup_over_f32"),
-            cells.plain(row, "epoch_speedup_over_f32"),
-            cells.plain(row, "epoch_speedup_over_f64"),
-            cells.plain(row, "same_norm_speedup_over_f32") or "-",
+            *cells.speedups(row),
         ]
         for row in rows
     ]
